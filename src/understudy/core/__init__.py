@@ -1,0 +1,1 @@
+"""DECIDE: plain functions and small machines. No await, clock, bytes or log; time arrives as `now`."""

@@ -1,0 +1,125 @@
+"""How an attempt ended, and what each failure kind permits.
+
+`RULES` is the one table that says, per kind, whether the same backend may be asked again, whether
+the next one is, and whether the breaker counts it. Exceptions to a row depend on more than the
+kind (a Retry-After, a terminal marker, a setting) and live in `core.dispatch`, which reads this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from understudy.errors import FailureKind
+
+
+class Again(Enum):
+    """May the same backend be asked again in this request?"""
+
+    YES = "yes"
+    ONCE = "once"
+    LAST_RESORT = "only if no other backend is left"
+    NO = "no"
+
+
+class Next(Enum):
+    """Is the next backend asked?"""
+
+    YES = "yes"
+    LARGER_WINDOW = "only a member with a larger or unknown context window"
+    NOT_FROM_FIRST = "no from the first member asked, yes from a later one"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: `status` stands in for the kind where an error came inside a 200 stream."""
+
+    again: Again
+    next: Next
+    counts: bool
+    status: int | None = None
+    transient: bool = False
+
+
+RULES: dict[FailureKind, Rule] = {
+    FailureKind.CONNECT: Rule(Again.LAST_RESORT, Next.YES, True, transient=True),
+    FailureKind.RESET: Rule(Again.YES, Next.YES, True, transient=True),
+    FailureKind.TIMEOUT: Rule(Again.NO, Next.YES, True, transient=True),
+    FailureKind.STALL: Rule(Again.NO, Next.NO, True, transient=True),
+    FailureKind.TRUNCATED: Rule(Again.NO, Next.NO, True, transient=True),
+    FailureKind.SERVER_ERROR: Rule(Again.YES, Next.YES, True, 500, transient=True),
+    FailureKind.PROTOCOL: Rule(Again.YES, Next.YES, True, transient=True),
+    FailureKind.EMPTY: Rule(Again.ONCE, Next.YES, True, transient=True),
+    FailureKind.RATE_LIMITED: Rule(Again.YES, Next.YES, True, 429, transient=True),
+    FailureKind.QUOTA: Rule(Again.NO, Next.YES, True, 402),
+    FailureKind.AUTH: Rule(Again.NO, Next.YES, True, 401),
+    FailureKind.MODEL_NOT_FOUND: Rule(Again.NO, Next.YES, True, 404),
+    FailureKind.CONTEXT_LENGTH: Rule(Again.NO, Next.LARGER_WINDOW, False, 400),
+    FailureKind.CONTENT_FILTER: Rule(Again.NO, Next.NO, False, 400),
+    FailureKind.INVALID_REQUEST: Rule(Again.NO, Next.NOT_FROM_FIRST, False, 400),
+    FailureKind.CANCELLED: Rule(Again.NO, Next.NO, False),
+    FailureKind.INTERNAL: Rule(Again.NO, Next.NO, False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A terminal marker came after content (unary: a whole answer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt.
+
+    `status` is the HTTP status, None where none came; `in_stream` is true when the error came
+    inside a 200 body or stream. `retry_after` is in seconds from arrival. `body` is the upstream's
+    error body. `terminal` matters to `empty` alone: the answer ended with a terminal marker.
+    `drop_field` names a request field the backend does not know; the engine leaves it out from then on.
+    """
+
+    kind: FailureKind
+    message: str
+    status: int | None = None
+    retry_after: float | None = None
+    body: bytes | None = None
+    in_stream: bool = False
+    terminal: bool = False
+    drop_field: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Does the breaker count it?
+
+        There are three cases: a 429 with Retry-After is benched instead; an `empty` with a terminal
+        marker is an answer of sorts; everything else goes by the table.
+        """
+        if self.kind is FailureKind.RATE_LIMITED and self.retry_after is not None:
+            return False
+        if self.kind is FailureKind.EMPTY and self.terminal:
+            return False
+        return RULES[self.kind].counts
+
+    @property
+    def transient(self) -> bool:
+        """May the same request succeed later?"""
+        return RULES[self.kind].transient
+
+    def deciding_status(self) -> int | None:
+        """The status that `failover_status_codes` judges."""
+        if self.in_stream or self.status is None:
+            return RULES[self.kind].status
+        return self.status
+
+    def with_message(self, message: str) -> Failure:
+        return replace(self, message=message)
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The caller left, or the request's deadline cut the attempt short: nobody's fault."""
+
+    message: str = "the caller left"
+
+
+Outcome = Success | Failure | Abandoned

@@ -1,0 +1,271 @@
+"""Everything that can go wrong, and whose fault it is.
+
+UnderstudyError
+├── ConfigurationError          yours: a profile, a setting, a key
+│   ├── ProfileError                a profile file: names file, JSON path and value
+│   └── SettingError                one setting: unknown key, wrong type, out of range
+├── RequestError                one request did not get its answer; carries the trail
+│   ├── AllBackendsFailed           something was tried and all of it failed
+│   │   └── RequestRejected             the first cause blames the request itself
+│   ├── NoBackendAvailable          nothing could be tried
+│   ├── DeadlineExceeded            ``request_timeout_ms`` passed
+│   ├── StreamInterrupted           the stream broke after its first content
+│   └── BalancerClosed              the balancer was left while the request ran
+├── InternalError               ours: a bug
+└── TransportError              what a transport tells the engine; never reaches a caller
+    ├── ConnectFailed               refused, DNS, TLS, connect timeout
+    ├── ConnectionReset             closed or reset with the HTTP message incomplete
+    └── ProtocolViolation           not HTTP, or beyond a limit
+
+The facts that errors carry live here too, because every ring speaks of them:
+`FailureKind`, `SkipReason`, `Cause`, `AttemptEntry`, `SkipEntry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class FailureKind(StrEnum):
+    """Why an attempt failed. What each kind permits is one table in `core.outcome`."""
+
+    CONNECT = "connect"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    STALL = "stall"
+    TRUNCATED = "truncated"
+    SERVER_ERROR = "server_error"
+    PROTOCOL = "protocol"
+    EMPTY = "empty"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    AUTH = "auth"
+    MODEL_NOT_FOUND = "model_not_found"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    INVALID_REQUEST = "invalid_request"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class SkipReason(StrEnum):
+    """Why a member was passed over without being asked."""
+
+    MISSING = "missing"
+    NO_KEY = "no_key"
+    CIRCUIT_OPEN = "circuit_open"
+    PROBE_IN_FLIGHT = "probe_in_flight"
+    BENCHED = "benched"
+    LOW_TPM = "low_tpm"
+    CONTEXT_LENGTH = "context_length"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One failed attempt, as an error names it. `body` is the upstream's error body, masked."""
+
+    backend: str
+    kind: FailureKind
+    status: int | None
+    message: str
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{self.backend}: {self.kind} ({self.message})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "backend": self.backend,
+            "kind": str(self.kind),
+            "status": self.status,
+            "message": self.message,
+        }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEntry:
+    """One try in a trail. Times are seconds; `started` counts from the request's begin.
+
+    `outcome` is ``success``, ``refused`` (an empty answer that was accepted), or a failure kind.
+    `duration` is None while the attempt runs; `first_content` is None if none came.
+    """
+
+    backend: str
+    attempt: int
+    outcome: str
+    status: int | None
+    started: float
+    duration: float | None
+    first_content: float | None
+    message: str = ""
+    reconnected: bool = False
+    malformed_events: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "backend": self.backend,
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "status": self.status,
+            "started_ms": _milliseconds(self.started),
+            "duration_ms": _milliseconds(self.duration),
+            "first_content_ms": _milliseconds(self.first_content),
+        }
+        if self.message:
+            entry["message"] = self.message
+        if self.reconnected:
+            entry["reconnected"] = True
+        if self.malformed_events:
+            entry["malformed_events"] = self.malformed_events
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class SkipEntry:
+    """One member passed over. `until` is seconds since the request's begin, None if unknown."""
+
+    backend: str
+    reason: SkipReason
+    until: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "backend": self.backend,
+            "skipped": str(self.reason),
+            "until_ms": _milliseconds(self.until),
+        }
+
+
+TrailEntry = AttemptEntry | SkipEntry
+
+
+class UnderstudyError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigurationError(UnderstudyError):
+    """A profile, setting or key has to be mended. `hint` says how, in one line."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ProfileError(ConfigurationError):
+    """A profile file is missing, unreadable or wrong; the message names file, JSON path and value."""
+
+
+class SettingError(ConfigurationError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class RequestError(UnderstudyError):
+    """A request did not get its answer.
+
+    `retryable`: the same request may succeed later. `retry_after`: seconds until the first backend
+    is expected back, None if unknown. `partial`: the text that had been passed on.
+    """
+
+    type = "request_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        causes: Sequence[Cause] = (),
+        skips: Sequence[SkipEntry] = (),
+        trail: Sequence[TrailEntry] = (),
+        retryable: bool = False,
+        retry_after: float | None = None,
+        partial: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.causes = tuple(causes)
+        self.skips = tuple(skips)
+        self.trail = tuple(trail)
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.partial = partial
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``error`` object of the command line's JSON."""
+        return {
+            "type": self.type,
+            "message": self.message,
+            "retryable": self.retryable,
+            "retry_after_s": None if self.retry_after is None else round(self.retry_after, 3),
+            "causes": [cause.to_dict() for cause in self.causes],
+        }
+
+
+class AllBackendsFailed(RequestError):
+    """Every backend that could be asked failed; `causes` names each in order."""
+
+    type = "all_backends_failed"
+
+
+class RequestRejected(AllBackendsFailed):
+    """The first backend asked blames the request; `status` and `body` are what it said."""
+
+    type = "request_rejected"
+
+    @property
+    def status(self) -> int | None:
+        return self.causes[0].status
+
+    @property
+    def body(self) -> bytes | None:
+        return self.causes[0].body
+
+
+class NoBackendAvailable(RequestError):
+    """No backend could be asked; `skips` names each with its reason and when it returns."""
+
+    type = "no_backend_available"
+
+
+class DeadlineExceeded(RequestError):
+    """The request's deadline passed before an answer began."""
+
+    type = "deadline_exceeded"
+
+
+class StreamInterrupted(RequestError):
+    """The answer broke off after its first content; `partial` holds what had been passed on."""
+
+    type = "stream_interrupted"
+
+
+class BalancerClosed(RequestError):
+    """The balancer was closed while the request ran, or before it began."""
+
+    type = "balancer_closed"
+
+
+class InternalError(UnderstudyError):
+    """A bug in Understudy. The original exception is its ``__cause__``."""
+
+
+class TransportError(UnderstudyError):
+    """What a transport may raise; the engine turns each into a failure kind."""
+
+
+class ConnectFailed(TransportError):
+    """No connection: refused, name not resolved, TLS refused, or the connect timeout passed."""
+
+
+class ConnectionReset(TransportError):
+    """The connection closed or was reset before the HTTP message was complete."""
+
+
+class ProtocolViolation(TransportError):
+    """What came is not HTTP, or is beyond a limit."""

@@ -1,0 +1,1 @@
+"""TRANSLATE: bytes to values and back. No sockets."""
