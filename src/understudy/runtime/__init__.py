@@ -1,0 +1,1 @@
+"""ACT: the only ring that awaits."""
