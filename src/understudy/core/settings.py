@@ -1,0 +1,648 @@
+"""The settings registry, and the frozen settings that the engine reads.
+
+`REGISTRY` is the only list of settings: it drives profile validation, ``/set``, ``--set``, the
+JSON Schema and the reference page. Rules:
+
+1. Snake and kebab spelling are the same key.
+2. The effective value is the last of: default, load-balancer profile, member profile (where the
+   setting's scope allows both), ``--set``, ``/set``. `effective` returns it with its source.
+3. Durations are milliseconds in files and in the registry, float seconds in the frozen settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from understudy.core.error_rules import ErrorRule
+from understudy.errors import FailureKind, SettingError
+
+
+class Scope(StrEnum):
+    """Whose profile a setting belongs in."""
+
+    POOL = "pool"
+    MEMBER = "member"
+    BOTH = "both"
+
+
+class Source(StrEnum):
+    """Where an effective value came from, weakest first."""
+
+    DEFAULT = "default"
+    PROFILE = "load-balancer profile"
+    MEMBER = "member profile"
+    OPTION = "--set"
+    SESSION = "/set"
+
+
+class Shape(Protocol):
+    """What values a setting takes. `check` and `parse` raise ValueError for the rest."""
+
+    @property
+    def description(self) -> str:
+        """Completes the sentence "KEY must be …"."""
+        ...
+
+    def check(self, value: object) -> Any:
+        """The value as it is kept."""
+        ...
+
+    def parse(self, text: str) -> Any:
+        """The same from a command line's text."""
+        ...
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    minimum: int
+    maximum: int | None = None
+
+    @property
+    def description(self) -> str:
+        if self.maximum is not None:
+            return f"an integer from {self.minimum} to {self.maximum}"
+        if self.minimum == 1:
+            return "a positive integer"
+        return f"an integer of at least {self.minimum}"
+
+    def check(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(value)
+        if value < self.minimum or (self.maximum is not None and value > self.maximum):
+            raise ValueError(value)
+        return value
+
+    def parse(self, text: str) -> int:
+        return self.check(int(text))
+
+    def schema(self) -> dict[str, Any]:
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"type": "integer"} | {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+_WORDS = {
+    "true": True,
+    "on": True,
+    "yes": True,
+    "1": True,
+    "false": False,
+    "off": False,
+    "no": False,
+    "0": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    @property
+    def description(self) -> str:
+        return "true or false"
+
+    def check(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+    def parse(self, text: str) -> bool:
+        word = text.strip().lower()
+        if word not in _WORDS:
+            raise ValueError(text)
+        return _WORDS[word]
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    words: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def check(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(value)
+        return value
+
+    def parse(self, text: str) -> str:
+        return self.check(text.strip().lower())
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    @property
+    def description(self) -> str:
+        return "a non-empty text"
+
+    def check(self, value: object) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(value)
+        return value
+
+    def parse(self, text: str) -> str:
+        return self.check(text)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusList:
+    @property
+    def description(self) -> str:
+        return "a list of HTTP statuses from 400 to 599"
+
+    def check(self, value: object) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple):
+            raise ValueError(value)
+        return tuple(Integer(400, 599).check(item) for item in value)
+
+    def parse(self, text: str) -> tuple[int, ...]:
+        return self.check([int(word) for word in text.strip("[] ").replace(",", " ").split()])
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": Integer(400, 599).schema()}
+
+
+# A user's rule may name any class that an upstream's answer can have.
+_RULE_KINDS = tuple(
+    str(kind) for kind in FailureKind if kind not in (FailureKind.CANCELLED, FailureKind.INTERNAL)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRules:
+    @property
+    def description(self) -> str:
+        return (
+            'a list of {"status": 400–599, "match": "pattern", "kind": failure kind}, status or match or both'
+        )
+
+    def check(self, value: object) -> tuple[ErrorRule, ...]:
+        if not isinstance(value, list | tuple):
+            raise ValueError(value)
+        return tuple(self._rule(item) for item in value)
+
+    def _rule(self, item: object) -> ErrorRule:
+        if isinstance(item, ErrorRule):
+            return item
+        if (
+            not isinstance(item, dict)
+            or set(item) - {"status", "match", "kind"}
+            or not {"status", "match"} & set(item)
+        ):
+            raise ValueError(item)
+        status = item.get("status")
+        match = item.get("match")
+        return ErrorRule(
+            status=None if status is None else Integer(400, 599).check(status),
+            match=None if match is None else Text().check(match),
+            kind=FailureKind(Choice(_RULE_KINDS).check(item.get("kind"))),
+        )
+
+    def parse(self, text: str) -> tuple[ErrorRule, ...]:
+        raise ValueError(text)
+
+    def schema(self) -> dict[str, Any]:
+        rule = {
+            "type": "object",
+            "properties": {
+                "status": Integer(400, 599).schema(),
+                "match": Text().schema(),
+                "kind": {"enum": list(_RULE_KINDS)},
+            },
+            "required": ["kind"],
+            "anyOf": [{"required": ["status"]}, {"required": ["match"]}],
+            "additionalProperties": False,
+        }
+        return {"type": "array", "items": rule}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row. `default` is in file units; None means off, or what `default_words` says."""
+
+    key: str
+    shape: Shape
+    scope: Scope
+    help: str
+    default: Any = None
+    default_words: str = "none"
+
+    def check(self, value: object) -> Any:
+        """The value as kept; raises `SettingError` in the words "KEY must be …"."""
+        try:
+            return self.shape.check(value)
+        except ValueError:
+            raise SettingError(f"{self.key} must be {self.shape.description}") from None
+
+    def parse(self, text: str) -> Any:
+        """As `check`, from a command line's text."""
+        try:
+            return self.shape.parse(text)
+        except ValueError:
+            raise SettingError(f"{self.key} must be {self.shape.description}") from None
+
+    @property
+    def default_text(self) -> str:
+        """The default as documentation shows it."""
+        if self.default is None:
+            return self.default_words
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+
+_POSITIVE = Integer(1)
+_NATURAL = Integer(0)
+
+REGISTRY: tuple[Setting, ...] = (
+    Setting(
+        "tpm_threshold",
+        _POSITIVE,
+        Scope.BOTH,
+        "Rate floor in tokens per minute: a member whose serving rate is below it is skipped while another can "
+        "serve. Per stream: 50 tokens/s are 3000.",
+        default_words="off",
+    ),
+    Setting(
+        "tpm_measure",
+        Choice(("serving", "window")),
+        Scope.POOL,
+        "Which figure the rate floor judges: `serving`, how fast a member's streams generate, or `window`, all its "
+        "tokens of the last five minutes per minute.",
+        "serving",
+    ),
+    Setting(
+        "timeout_ms",
+        _POSITIVE,
+        Scope.BOTH,
+        "From the start of an attempt, name resolution included, to the first content of its stream; then the "
+        "attempt is cancelled and the next backend asked.",
+        60_000,
+    ),
+    Setting(
+        "unary_timeout_ms",
+        _POSITIVE,
+        Scope.BOTH,
+        "From the start of an attempt to a whole unary answer. Set it where unary calls must fail over sooner.",
+        default_words="the larger of timeout_ms and 240000",
+    ),
+    Setting(
+        "connect_timeout_ms",
+        _POSITIVE,
+        Scope.BOTH,
+        "Resolving the name, connecting and the TLS handshake together.",
+        5_000,
+    ),
+    Setting(
+        "stall_timeout_ms",
+        _POSITIVE,
+        Scope.BOTH,
+        "After the first content: the longest wait for the upstream without an event. Comments do not count as "
+        "events. Runs only while we wait for the upstream, so a slow caller never trips it.",
+        30_000,
+    ),
+    Setting(
+        "request_timeout_ms",
+        _POSITIVE,
+        Scope.POOL,
+        "One deadline over all attempts and waits of a request, up to its first content (unary: to the answer).",
+        600_000,
+    ),
+    Setting(
+        "circuit_breaker_enabled",
+        Boolean(),
+        Scope.POOL,
+        "Leave a member alone after repeated failures, and probe it later.",
+        True,
+    ),
+    Setting(
+        "circuit_breaker_failure_threshold",
+        _POSITIVE,
+        Scope.POOL,
+        "Counted failures inside the window that open the circuit.",
+        3,
+    ),
+    Setting(
+        "circuit_breaker_failure_window_ms",
+        _POSITIVE,
+        Scope.POOL,
+        "The sliding window in which failures meet.",
+        60_000,
+    ),
+    Setting(
+        "circuit_breaker_recovery_timeout_ms",
+        _POSITIVE,
+        Scope.POOL,
+        "How long an open circuit waits before it is probed.",
+        30_000,
+    ),
+    Setting(
+        "circuit_breaker_failure_rate",
+        Integer(0, 100),
+        Scope.POOL,
+        "The circuit opens only if failures are at least this percentage of the newest 20 outcomes; 0 goes by the "
+        "plain count.",
+        50,
+    ),
+    Setting(
+        "circuit_breaker_half_open_max",
+        _POSITIVE,
+        Scope.POOL,
+        "Probes let through at the same time while half-open.",
+        1,
+    ),
+    Setting(
+        "failover_retry_count",
+        Integer(1, 100),
+        Scope.POOL,
+        "Attempts (not retries) per backend and request.",
+        2,
+    ),
+    Setting(
+        "failover_retry_delay_ms",
+        _NATURAL,
+        Scope.POOL,
+        "Wait before the second attempt on the same backend. Doubles for each further one, capped at 8 s or the "
+        "value if larger, plus up to 10 % jitter. Switching backend never waits.",
+        500,
+    ),
+    Setting(
+        "failover_on_network_errors",
+        Boolean(),
+        Scope.POOL,
+        "False: connect errors, resets and timeouts go to the caller at once; the breaker still counts them.",
+        True,
+    ),
+    Setting(
+        "failover_status_codes",
+        StatusList(),
+        Scope.POOL,
+        "When set, these statuses alone decide whether the next backend is asked. Asking the same one again, "
+        "benches and the breaker stay as the failure's kind has them.",
+        default_words="by failure kind",
+    ),
+    Setting(
+        "retry_after_max_ms",
+        _NATURAL,
+        Scope.POOL,
+        "Policy failover: a Retry-After up to this is waited for on the first-ranked member; a longer one moves on "
+        "at once.",
+        2_000,
+    ),
+    Setting(
+        "wait_for_capacity_ms",
+        _NATURAL,
+        Scope.POOL,
+        "Longest wait in all for a bench to end or a probe to settle when no member can be asked; not begun when "
+        "nothing can return in time.",
+        20_000,
+    ),
+    Setting(
+        "bench_max_ms", _POSITIVE, Scope.POOL, "No bench lasts longer, whatever Retry-After says.", 900_000
+    ),
+    Setting(
+        "strict_events",
+        Boolean(),
+        Scope.BOTH,
+        "A malformed event in a stream is a failure instead of being dropped and counted.",
+        False,
+    ),
+    Setting(
+        "error_rules",
+        ErrorRules(),
+        Scope.BOTH,
+        "Your own classes of upstream errors, tried before the built-in table: each rule names a status, a pattern "
+        "to find in the body, or both, and the failure kind they mean.",
+    ),
+    Setting(
+        "context-limit",
+        _POSITIVE,
+        Scope.MEMBER,
+        "The model's context window in tokens.",
+        default_words="unknown",
+    ),
+    Setting(
+        "base-url",
+        Text(),
+        Scope.MEMBER,
+        "Where the backend is, up to and including its version path.",
+        default_words="the provider alias's",
+    ),
+    Setting(
+        "auth-key-env",
+        Text(),
+        Scope.MEMBER,
+        "Environment variable that holds the key.",
+        default_words="the provider alias's",
+    ),
+    Setting("auth-keyfile", Text(), Scope.MEMBER, "File that holds the key; `~` expands."),
+    Setting(
+        "auth-key-name", Text(), Scope.MEMBER, "Entry of the OS keyring that holds the key (extra `keyring`)."
+    ),
+    Setting("auth-key", Text(), Scope.MEMBER, "The key itself: accepted, but warned about."),
+    Setting(
+        "ca-file",
+        Text(),
+        Scope.MEMBER,
+        "PEM bundle of certificate authorities to trust besides the system's.",
+    ),
+)
+
+
+def spelled(key: str) -> str:
+    """The key with snake and kebab spelling made one."""
+    return key.replace("-", "_").lower()
+
+
+_BY_SPELLING = {spelled(setting.key): setting for setting in REGISTRY}
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, if any is like it at all."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def lookup(key: str) -> Setting:
+    """The registry's row for `key`; raises `SettingError` that offers the nearest known key."""
+    setting = _BY_SPELLING.get(spelled(key))
+    if setting is None:
+        likely = nearest(spelled(key), _BY_SPELLING)
+        hint = (
+            f"did you mean {_BY_SPELLING[likely].key}?"
+            if likely
+            else "/set or the settings reference lists all keys"
+        )
+        raise SettingError(f"unknown setting {key!r}", hint=hint)
+    return setting
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Checked values by canonical key, one mapping per source, weakest first (rule 2)."""
+
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    member: Mapping[str, Any] = field(default_factory=dict)
+    option: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+
+    def effective(self, key: str) -> tuple[Any, Source]:
+        """The value in force and where it came from."""
+        setting = lookup(key)
+        for source, values in (
+            (Source.SESSION, self.session),
+            (Source.OPTION, self.option),
+            (Source.MEMBER, {} if setting.scope is Scope.POOL else self.member),
+            (Source.PROFILE, {} if setting.scope is Scope.MEMBER else self.profile),
+        ):
+            if setting.key in values:
+                return values[setting.key], source
+        return setting.default, Source.DEFAULT
+
+    def value(self, key: str) -> Any:
+        return self.effective(key)[0]
+
+    def seconds(self, key: str) -> float:
+        return float(self.value(key)) / 1000
+
+
+def check_live(key: str, text: str) -> tuple[str, Any]:
+    """A ``/set`` or ``--set`` value, checked; raises `SettingError`, also for a member's own settings."""
+    setting = lookup(key)
+    if setting.scope is Scope.MEMBER:
+        raise SettingError(
+            f"{setting.key} belongs to one backend",
+            hint="set it in that member's own profile, under ephemeralSettings",
+        )
+    if isinstance(setting.shape, ErrorRules):
+        raise SettingError(
+            f"{setting.key} can't be set from here", hint="write it into the profile's ephemeralSettings"
+        )
+    return setting.key, setting.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a circuit opens, and when it is probed. Seconds; `failure_rate` is a fraction."""
+
+    enabled: bool = True
+    failure_threshold: int = 3
+    failure_window: float = 60.0
+    recovery_timeout: float = 30.0
+    failure_rate: float = 0.5
+    half_open_max: int = 1
+
+    @classmethod
+    def of(cls, layers: Layers) -> BreakerSettings:
+        return cls(
+            enabled=layers.value("circuit_breaker_enabled"),
+            failure_threshold=layers.value("circuit_breaker_failure_threshold"),
+            failure_window=layers.seconds("circuit_breaker_failure_window_ms"),
+            recovery_timeout=layers.seconds("circuit_breaker_recovery_timeout_ms"),
+            failure_rate=layers.value("circuit_breaker_failure_rate") / 100,
+            half_open_max=layers.value("circuit_breaker_half_open_max"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """How far a request goes for its answer. Seconds."""
+
+    count: int = 2
+    delay: float = 0.5
+    on_network_errors: bool = True
+    status_codes: frozenset[int] | None = None
+    retry_after_max: float = 2.0
+    wait_for_capacity: float = 20.0
+    bench_max: float = 900.0
+    request_timeout: float = 600.0
+
+    @classmethod
+    def of(cls, layers: Layers) -> RetrySettings:
+        codes = layers.value("failover_status_codes")
+        return cls(
+            count=layers.value("failover_retry_count"),
+            delay=layers.seconds("failover_retry_delay_ms"),
+            on_network_errors=layers.value("failover_on_network_errors"),
+            status_codes=None if codes is None else frozenset(codes),
+            retry_after_max=layers.seconds("retry_after_max_ms"),
+            wait_for_capacity=layers.seconds("wait_for_capacity_ms"),
+            bench_max=layers.seconds("bench_max_ms"),
+            request_timeout=layers.seconds("request_timeout_ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """One attempt's clocks, in seconds from its start; `stall` from the last event.
+
+    Timeouts()                    # the defaults
+    Timeouts(first_content=5)     # fail over when no content came within 5 s
+    """
+
+    first_content: float = 60.0
+    unary: float = 240.0
+    connect: float = 5.0
+    stall: float = 30.0
+
+    @classmethod
+    def of(cls, layers: Layers) -> Timeouts:
+        first_content = layers.seconds("timeout_ms")
+        unary = layers.value("unary_timeout_ms")
+        return cls(
+            first_content=first_content,
+            unary=max(first_content, 240.0) if unary is None else unary / 1000,
+            connect=layers.seconds("connect_timeout_ms"),
+            stall=layers.seconds("stall_timeout_ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSettings:
+    """What holds for one member: its clocks, floor and limits."""
+
+    timeouts: Timeouts = Timeouts()
+    tpm_threshold: int | None = None
+    strict_events: bool = False
+    error_rules: tuple[ErrorRule, ...] = ()
+    context_limit: int | None = None
+
+    @classmethod
+    def of(cls, layers: Layers) -> MemberSettings:
+        return cls(
+            timeouts=Timeouts.of(layers),
+            tpm_threshold=layers.value("tpm_threshold"),
+            strict_events=layers.value("strict_events"),
+            error_rules=layers.value("error_rules") or (),
+            context_limit=layers.value("context-limit"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """What holds for a whole pool."""
+
+    breaker: BreakerSettings = BreakerSettings()
+    retry: RetrySettings = RetrySettings()
+    tpm_measure: str = "serving"
+
+    @classmethod
+    def of(cls, layers: Layers) -> PoolSettings:
+        return cls(
+            breaker=BreakerSettings.of(layers),
+            retry=RetrySettings.of(layers),
+            tpm_measure=layers.value("tpm_measure"),
+        )
