@@ -1,0 +1,102 @@
+"""One try on one backend, from its permit to its end. `core.dispatch` makes and settles them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.window import StreamEvidence
+from understudy.errors import AttemptEntry, FailureKind
+
+if TYPE_CHECKING:
+    from understudy.core.breaker import Permit
+    from understudy.core.pool import Member
+
+
+class Tokens(NamedTuple):
+    """What one attempt cost. `visible` are the output tokens that were seen as content, if known."""
+
+    input: int
+    output: int
+    estimated: bool
+    visible: int | None = None
+
+
+class Attempt:
+    """A running or ended attempt. Instants are the dispatch's `now`; None is "not yet".
+
+    `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
+    for a unary call. It keeps the settings it began with.
+    """
+
+    __slots__ = (
+        "committed_at",
+        "ended_at",
+        "evidence",
+        "limit_at",
+        "malformed_events",
+        "member",
+        "number",
+        "outcome",
+        "permit",
+        "reconnected",
+        "settings",
+        "started_at",
+        "status",
+        "stream",
+    )
+
+    def __init__(self, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> None:
+        self.member = member
+        self.number = number
+        self.permit = permit
+        self.started_at = now
+        self.stream = stream
+        self.settings = member.settings
+        timeouts = self.settings.timeouts
+        self.limit_at = now + (timeouts.first_content if stream else timeouts.unary)
+        self.committed_at: float | None = None
+        self.ended_at: float | None = None
+        self.outcome: Outcome | None = None
+        self.evidence: StreamEvidence | None = None
+        self.status: int | None = None
+        self.reconnected = False
+        self.malformed_events = 0
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
+
+    @property
+    def limit(self) -> float:
+        """The attempt's own limit in seconds."""
+        return self.limit_at - self.started_at
+
+    def outcome_word(self) -> str:
+        """The outcome as a trail shows it."""
+        match self.outcome:
+            case None:
+                return "running"
+            case Success():
+                return "success"
+            case Abandoned():
+                return str(FailureKind.CANCELLED)
+            case Failure(kind=FailureKind.EMPTY, terminal=True):
+                return "refused"
+            case Failure(kind=kind):
+                return str(kind)
+
+    def entry(self, began: float) -> AttemptEntry:
+        """The attempt in a trail of a request that began at `began`."""
+        ended, committed = self.ended_at, self.committed_at
+        return AttemptEntry(
+            backend=self.member.name,
+            attempt=self.number,
+            outcome=self.outcome_word(),
+            status=self.status,
+            started=self.started_at - began,
+            duration=None if ended is None else ended - self.started_at,
+            first_content=None if committed is None else committed - self.started_at,
+            message="" if self.outcome is None or isinstance(self.outcome, Success) else self.outcome.message,
+            reconnected=self.reconnected,
+            malformed_events=self.malformed_events,
+        )

@@ -1,0 +1,285 @@
+"""The circuit breaker of one member.
+
+::
+
+              enough counted failures               its time has passed (or an early probe)
+    closed ---------------------------------> open ---------------------------------------> half-open
+       ^                                       ^                                               |  |
+       |                                       |          a probe fails with a counted failure |  |
+       |                                       +-----------------------------------------------+  |
+       +------------------------------------------------------------------------------------------+
+                            a probe's first content (unary: its answer)
+
+Rules:
+
+1. Two series hold the newest 20 outcomes (or as many as the threshold, if that is larger):
+   *openings* (first content, or a unary answer: good; a counted failure before content: bad) and
+   *endings* (a stream's terminal marker: good; a counted failure after content: bad).
+2. An outcome lies inside the window until ``window + threshold x its own duration`` after it was
+   settled: quick failures age out as configured, and three timeouts of a sequential caller still meet.
+3. A counted failure opens the circuit when at least ``threshold`` failures of both series lie inside
+   the window, and the bad ones are at least ``failure_rate`` of the series the new one belongs to.
+   A rate of 0 goes by the plain count of failures inside the window, however many successes there were.
+4. Open becomes half-open once its time has passed. That is decided when asked; there are no timers.
+5. Half-open admits ``half_open_max`` probes. A probe's lease lasts ``max(recovery, 5 s)``; then its slot
+   is free, and its late outcome still counts unless the breaker has moved on since.
+6. A probe's first content closes the circuit and empties both series. If that same attempt then fails
+   with a counted failure, the circuit opens again, unless it has moved on since.
+7. A failed probe opens the circuit for ``max(recovery, 4 x the probe's own duration)``, always.
+8. A probe that ends without blame hands its permit back: still half-open, the next request probes.
+9. Outcomes of permits from before the last transition change nothing, with the exception of rule 6.
+10. From any history, once nothing is in flight and the shown next-probe instant has passed, the breaker
+    admits a request.
+11. Asking changes nothing: `state`, `next_probe_at`, `admits` and `failures` only look.
+12. Disabled, it admits everything; taking a permit then closes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+from understudy.core.settings import BreakerSettings
+
+SERIES_LENGTH = 20
+SHORTEST_LEASE = 5.0
+PROBE_COST = 4.0
+EARLY_FRACTION = 6.0
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Permit:
+    """Leave for one attempt; remembers which generation of the breaker gave it."""
+
+    __slots__ = ("closed_into", "generation", "granted_at", "probe")
+
+    def __init__(self, generation: int, granted_at: float, probe: bool) -> None:
+        self.generation = generation
+        self.granted_at = granted_at
+        self.probe = probe
+        self.closed_into: int | None = None  # the generation this probe's first content began (rule 6)
+
+    def __repr__(self) -> str:
+        return f"<Permit {'probe' if self.probe else 'plain'}, generation {self.generation}>"
+
+
+class _Outcome:
+    __slots__ = ("duration", "good", "settled_at")
+
+    def __init__(self, settled_at: float, duration: float, good: bool) -> None:
+        self.settled_at = settled_at
+        self.duration = duration
+        self.good = good
+
+    def inside(self, now: float, settings: BreakerSettings) -> bool:
+        lasts = settings.failure_window + settings.failure_threshold * self.duration
+        return now < self.settled_at + lasts
+
+
+class Breaker:
+    """One member's circuit. Settings come with every call, so a live change holds from the next one on."""
+
+    __slots__ = (
+        "_endings",
+        "_failures",
+        "_generation",
+        "_longest_open",
+        "_openings",
+        "_phase",
+        "_probes",
+        "last_failure_at",
+        "opened_at",
+    )
+
+    def __init__(self) -> None:
+        self._phase = State.CLOSED
+        self._generation = 0
+        self._openings: deque[_Outcome] = deque()
+        self._endings: deque[_Outcome] = deque()
+        self._failures: deque[_Outcome] = deque()
+        self._probes: list[Permit] = []
+        self._longest_open = 0.0
+        self.opened_at: float | None = None
+        self.last_failure_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Breaker {self._phase}, {len(self._probes)} probes out, {len(self._failures)} failures>"
+
+    # Questions
+
+    @property
+    def phase(self) -> State:
+        """The state as last moved by a permit or an outcome; `state` also sees time."""
+        return self._phase
+
+    def state(self, now: float, settings: BreakerSettings) -> State:
+        if not settings.enabled:
+            return State.CLOSED
+        if self._phase is State.OPEN and now >= self._open_until(settings):
+            return State.HALF_OPEN
+        return self._phase
+
+    def admits(self, now: float, settings: BreakerSettings) -> bool:
+        """Would `try_acquire` give a permit?"""
+        if self._phase is State.CLOSED or not settings.enabled:
+            return True
+        if self._phase is State.OPEN:
+            return now >= self._open_until(settings)
+        return len(self._leased(now, settings)) < settings.half_open_max
+
+    def probing(self, now: float, settings: BreakerSettings) -> bool:
+        """Is a probe in flight whose lease has not run out?"""
+        return self._phase is State.HALF_OPEN and settings.enabled and bool(self._leased(now, settings))
+
+    def next_probe_at(self, now: float, settings: BreakerSettings) -> float | None:
+        """When a probe will be admitted; not later than `now` if at once, None while closed."""
+        if self._phase is State.CLOSED or not settings.enabled:
+            return None
+        if self._phase is State.OPEN:
+            return self._open_until(settings)
+        leased = self._leased(now, settings)
+        if len(leased) < settings.half_open_max:
+            return now
+        return sorted(probe.granted_at for probe in leased)[len(leased) - settings.half_open_max] + _lease(
+            settings
+        )
+
+    def early_after(self, settings: BreakerSettings) -> float:
+        """How long after the pool's last opening or probe start an early probe is allowed."""
+        return self._open_for(settings) / EARLY_FRACTION
+
+    def failures(self, now: float, settings: BreakerSettings) -> int:
+        """Counted failures inside the window."""
+        return sum(outcome.inside(now, settings) for outcome in self._failures)
+
+    # Takings
+
+    def try_acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
+        """A permit, or None. An open circuit whose time has passed turns half-open here (rule 4)."""
+        if self._phase is State.CLOSED:
+            return Permit(self._generation, now, probe=False)
+        if not settings.enabled:
+            self._close()
+            return Permit(self._generation, now, probe=False)
+        if not self.admits(now, settings):
+            return None
+        return self._probe(now, settings)
+
+    def try_acquire_early(self, now: float, settings: BreakerSettings) -> Permit | None:
+        """A probe's permit from an open circuit before its time; the caller decides whether it may."""
+        if self.state(now, settings) is not State.OPEN:
+            return None
+        return self._probe(now, settings)
+
+    # Outcomes
+
+    def record_opening(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
+        """First content, or a unary answer."""
+        self._forget(permit)
+        if permit.generation != self._generation:
+            return
+        if permit.probe:
+            self._close()
+            permit.closed_into = self._generation
+        else:
+            _append(self._openings, _Outcome(now, now - permit.granted_at, True), settings)
+
+    def record_ending(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
+        """A stream's terminal marker."""
+        if permit.generation == self._generation:
+            _append(self._endings, _Outcome(now, now - permit.granted_at, True), settings)
+
+    def record_failure(
+        self, permit: Permit, now: float, settings: BreakerSettings, *, after_content: bool
+    ) -> None:
+        """A counted failure."""
+        self._forget(permit)
+        duration = now - permit.granted_at
+        if permit.closed_into == self._generation:
+            self._open(now)
+        elif permit.generation != self._generation:
+            return
+        elif permit.probe:
+            self._open(now, longest=PROBE_COST * duration)
+        else:
+            self._record_bad(_Outcome(now, duration, False), settings, after_content)
+        self.last_failure_at = now
+
+    def hand_back(self, permit: Permit) -> None:
+        """The attempt ended without blame (rule 8)."""
+        self._forget(permit)
+
+    # Inside
+
+    def _record_bad(self, outcome: _Outcome, settings: BreakerSettings, after_content: bool) -> None:
+        series = self._endings if after_content else self._openings
+        _append(series, outcome, settings)
+        _append(self._failures, outcome, settings)
+        if settings.enabled and self._must_open(series, outcome.settled_at, settings):
+            self._open(outcome.settled_at)
+
+    def _must_open(self, series: deque[_Outcome], now: float, settings: BreakerSettings) -> bool:
+        if settings.failure_rate <= 0:
+            return self.failures(now, settings) >= settings.failure_threshold
+        bad = sum(
+            o.inside(now, settings) for both in (self._openings, self._endings) for o in both if not o.good
+        )
+        if bad < settings.failure_threshold:
+            return False
+        newest = [outcome.good for outcome in series if outcome.inside(now, settings)]
+        return newest.count(False) >= settings.failure_rate * len(newest)
+
+    def _probe(self, now: float, settings: BreakerSettings) -> Permit:
+        if self._phase is State.OPEN:
+            self._move(State.HALF_OPEN)
+        self._probes = self._leased(now, settings)
+        permit = Permit(self._generation, now, probe=True)
+        self._probes.append(permit)
+        return permit
+
+    def _open(self, now: float, longest: float = 0.0) -> None:
+        self._move(State.OPEN)
+        self.opened_at = now
+        self._longest_open = longest
+
+    def _close(self) -> None:
+        self._move(State.CLOSED)
+        self.opened_at = None
+        self._openings.clear()
+        self._endings.clear()
+        self._failures.clear()
+
+    def _move(self, phase: State) -> None:
+        self._phase = phase
+        self._generation += 1
+        self._probes = []
+
+    def _forget(self, permit: Permit) -> None:
+        if permit.probe and permit in self._probes:
+            self._probes.remove(permit)
+
+    def _leased(self, now: float, settings: BreakerSettings) -> list[Permit]:
+        lease = _lease(settings)
+        return [probe for probe in self._probes if now < probe.granted_at + lease]
+
+    def _open_for(self, settings: BreakerSettings) -> float:
+        return max(settings.recovery_timeout, self._longest_open)
+
+    def _open_until(self, settings: BreakerSettings) -> float:
+        assert self.opened_at is not None  # noqa: S101 - open always has its instant; mypy cannot know
+        return self.opened_at + self._open_for(settings)
+
+
+def _lease(settings: BreakerSettings) -> float:
+    return max(settings.recovery_timeout, SHORTEST_LEASE)
+
+
+def _append(series: deque[_Outcome], outcome: _Outcome, settings: BreakerSettings) -> None:
+    series.append(outcome)
+    while len(series) > max(SERIES_LENGTH, settings.failure_threshold):
+        series.popleft()

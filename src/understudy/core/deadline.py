@@ -1,0 +1,25 @@
+"""One request's deadline over all attempts and waits, and which limit cuts an attempt first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The instant at which a request has to have begun its answer."""
+
+    at: float
+
+    def passed(self, now: float) -> bool:
+        return now >= self.at
+
+    def left(self, now: float) -> float:
+        return max(0.0, self.at - now)
+
+    def cuts(self, own_limit: float) -> bool:
+        """Does the deadline end an attempt before that attempt's own limit does?
+
+        If so the backend is not to blame: its own time had not passed.
+        """
+        return self.at < own_limit

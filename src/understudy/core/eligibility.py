@@ -1,0 +1,75 @@
+"""May this member be asked now? None, or the reason why not.
+
+In this order, so that the reason shown is the one that lasts longest:
+
+1. unusable: its file is missing or broken, or its key cannot be resolved;
+2. too small: another member refused this request as too long, and this one's window is no larger;
+3. benched: it asked to be left alone;
+4. its circuit is open, or half-open with every probe out;
+5. its rate is below the floor (only skipped while another can serve).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from understudy.core.breaker import State
+from understudy.errors import SkipReason
+
+if TYPE_CHECKING:
+    from understudy.core.pool import Member
+    from understudy.core.settings import PoolSettings
+
+
+class Skip(NamedTuple):
+    """Why a member is passed over, and until when if that is known."""
+
+    reason: SkipReason
+    until: float | None = None
+    rate: float | None = None
+
+
+def check(member: Member, now: float, settings: PoolSettings, larger_than: int | None = None) -> Skip | None:
+    """None if the member may be asked. `larger_than`: the window that was too small, 0 if unknown."""
+    if member.problem is not None:
+        return Skip(member.problem)
+    if larger_than is not None and not fits(member, larger_than):
+        return Skip(SkipReason.CONTEXT_LENGTH)
+    if now < member.benched_until:
+        return Skip(SkipReason.BENCHED, returns_at(member, now, settings))
+    if not member.breaker.admits(now, settings.breaker):
+        return _circuit(member, now, settings)
+    return _floor(member, now, settings)
+
+
+def fits(member: Member, larger_than: int) -> bool:
+    """Is the member's window larger than the one that was too small, or unknown?"""
+    limit = member.settings.context_limit
+    return limit is None or limit > larger_than
+
+
+def returns_at(member: Member, now: float, settings: PoolSettings) -> float | None:
+    """When neither bench nor circuit will hold the member back; None if neither does now."""
+    probe_at = member.breaker.next_probe_at(now, settings.breaker)
+    latest = max(member.benched_until, probe_at if probe_at is not None else 0.0)
+    return latest if latest > now else None
+
+
+def measured_rate(member: Member, now: float, settings: PoolSettings) -> float | None:
+    """The figure that the floor judges, in tokens per minute; None without evidence."""
+    window = member.window
+    return window.tpm(now) if settings.tpm_measure == "window" else window.serving_rate(now)
+
+
+def _circuit(member: Member, now: float, settings: PoolSettings) -> Skip:
+    probing = member.breaker.state(now, settings.breaker) is State.HALF_OPEN
+    reason = SkipReason.PROBE_IN_FLIGHT if probing else SkipReason.CIRCUIT_OPEN
+    return Skip(reason, member.breaker.next_probe_at(now, settings.breaker))
+
+
+def _floor(member: Member, now: float, settings: PoolSettings) -> Skip | None:
+    threshold = member.settings.tpm_threshold
+    if threshold is None:
+        return None
+    rate = measured_rate(member, now, settings)
+    return Skip(SkipReason.LOW_TPM, None, rate) if rate is not None and rate < threshold else None

@@ -1,0 +1,47 @@
+"""Percentiles of durations since start, in O(1) per duration and bounded memory.
+
+Logarithmic buckets with a bounded relative error, after DDSketch (Masson, Rim, Lee: "DDSketch: a fast
+and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019).
+"""
+
+from __future__ import annotations
+
+import math
+
+RELATIVE_ERROR = 0.019
+_GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+_INVERSE_LOG_GAMMA = 1 / math.log(_GAMMA)
+_SHORTEST = 1e-6
+_LONGEST = 1e6
+
+
+class Latency:
+    """Durations in seconds, from a microsecond to eleven days."""
+
+    __slots__ = ("_buckets", "count", "total")
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, int] = {}
+        self.count = 0
+        self.total = 0.0
+
+    def record(self, seconds: float) -> None:
+        self.count += 1
+        self.total += seconds
+        bounded = min(max(seconds, _SHORTEST), _LONGEST)
+        index = math.ceil(math.log(bounded) * _INVERSE_LOG_GAMMA)
+        self._buckets[index] = self._buckets.get(index, 0) + 1
+
+    @property
+    def average(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+    def percentile(self, percent: float) -> float | None:
+        """The duration that `percent` of the recorded ones do not exceed, within 2 %."""
+        rank = math.ceil(self.count * percent / 100)
+        seen = 0
+        for index in sorted(self._buckets):
+            seen += self._buckets[index]
+            if seen >= rank:
+                return float(2 * _GAMMA**index / (_GAMMA + 1))
+        return None

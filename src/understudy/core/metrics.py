@@ -1,0 +1,99 @@
+"""What is counted, per member and per pool. Every count is O(1).
+
+Always: requests = successes + failures + refused + cancelled + in flight, for a member's attempts;
+requests = answered + failed + cancelled + in flight, for a pool's requests.
+"""
+
+from __future__ import annotations
+
+from understudy.core.latency import Latency
+from understudy.core.outcome import Failure
+from understudy.errors import FailureKind, SkipReason
+
+
+class MemberMetrics:
+    """One member's attempts since start."""
+
+    __slots__ = (
+        "by_kind",
+        "cancelled",
+        "estimated_tokens",
+        "failures",
+        "first_content",
+        "input_tokens",
+        "latency",
+        "malformed_events",
+        "output_tokens",
+        "refused",
+        "requests",
+        "skips",
+        "successes",
+        "timeouts",
+    )
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.successes = 0
+        self.failures = 0
+        self.timeouts = 0
+        self.refused = 0
+        self.cancelled = 0
+        self.by_kind: dict[FailureKind, int] = {}
+        self.skips: dict[SkipReason, int] = {}
+        self.malformed_events = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.estimated_tokens = 0
+        self.latency = Latency()
+        self.first_content = Latency()
+
+    @property
+    def in_flight(self) -> int:
+        return self.requests - self.successes - self.failures - self.refused - self.cancelled
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successes among the attempts that say something about the backend; None if none did."""
+        judged = self.successes + self.failures
+        return self.successes / judged if judged else None
+
+    def succeeded(self, duration: float) -> None:
+        self.successes += 1
+        self.latency.record(duration)
+
+    def failed(self, failure: Failure, duration: float) -> None:
+        """A failure that counts, a refusal that blames nobody, or a bug of ours."""
+        self.by_kind[failure.kind] = self.by_kind.get(failure.kind, 0) + 1
+        if not failure.counts and failure.kind is not FailureKind.INTERNAL:
+            self.refused += 1
+            return
+        self.failures += 1
+        self.latency.record(duration)
+        if failure.kind is FailureKind.TIMEOUT:
+            self.timeouts += 1
+
+    def skipped(self, reason: SkipReason) -> None:
+        self.skips[reason] = self.skips.get(reason, 0) + 1
+
+    def tokens(self, input_tokens: int, output_tokens: int, *, estimated: bool) -> None:
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        if estimated:
+            self.estimated_tokens += input_tokens + output_tokens
+
+
+class PoolMetrics:
+    """One pool's requests since start."""
+
+    __slots__ = ("answered", "cancelled", "failed", "failed_over", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.answered = 0
+        self.failed = 0
+        self.cancelled = 0
+        self.failed_over = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.requests - self.answered - self.failed - self.cancelled

@@ -1,0 +1,98 @@
+"""The errors a walk can end in, put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from understudy.core.eligibility import check, returns_at
+from understudy.core.outcome import RULES
+from understudy.errors import (
+    AllBackendsFailed,
+    Cause,
+    DeadlineExceeded,
+    FailureKind,
+    NoBackendAvailable,
+    RequestRejected,
+    SkipEntry,
+    SkipReason,
+    TrailEntry,
+)
+
+if TYPE_CHECKING:
+    from understudy.core.pool import Pool
+
+ALL_UNHEALTHY = (
+    "All backends are currently unhealthy (circuit breakers open). "
+    "Please wait for recovery or check backend configurations."
+)
+_CALLERS_FAULT = frozenset(
+    (FailureKind.INVALID_REQUEST, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER)
+)
+_RETURNING = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT, SkipReason.BENCHED))
+
+
+def failed(pool: Pool, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float) -> AllBackendsFailed:
+    """Something was tried and all of it failed."""
+    rejected = causes[0].kind in _CALLERS_FAULT
+    leaf = RequestRejected if rejected else AllBackendsFailed
+    listed = "; ".join(f"{cause.backend}: {cause.message}" for cause in causes)
+    error = leaf(
+        f"The request was rejected: {listed}" if rejected else f"All backends failed: {listed}",
+        causes=causes,
+        trail=trail,
+        retryable=not rejected and any(RULES[cause.kind].transient for cause in causes),
+        retry_after=None if rejected else soonest_return(pool, now),
+    )
+    error.__cause__ = cause_error(causes[0])
+    return error
+
+
+def unavailable(
+    pool: Pool, skips: Sequence[SkipEntry], trail: Sequence[TrailEntry], now: float
+) -> NoBackendAvailable:
+    """Nothing could be tried."""
+    circuits = all(skip.reason in (SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT) for skip in skips)
+    opening = ALL_UNHEALTHY if circuits else "No backend is available."
+    return NoBackendAvailable(
+        " ".join((opening, "; ".join(_skip_words(skip, now) for skip in skips))),
+        skips=skips,
+        trail=trail,
+        retryable=any(skip.reason in _RETURNING for skip in skips),
+        retry_after=soonest_return(pool, now),
+    )
+
+
+def too_late(limit: float, causes: Sequence[Cause], trail: Sequence[TrailEntry]) -> DeadlineExceeded:
+    """The request's deadline passed."""
+    listed = "".join(f"; {cause.backend}: {cause.message}" for cause in causes)
+    return DeadlineExceeded(
+        f"No answer began within {limit * 1000:.0f} ms (request_timeout_ms){listed}",
+        causes=causes,
+        trail=trail,
+        retryable=True,
+    )
+
+
+def soonest_return(pool: Pool, now: float) -> float | None:
+    """Seconds until the first member can be asked again; None if one can be now, or it is unknown."""
+    usable = [member for member in pool.members if member.problem is None]
+    if any(check(member, now, pool.settings) is None for member in usable):
+        return None
+    returns = [returns_at(member, now, pool.settings) for member in usable]
+    known = [instant - now for instant in returns if instant is not None]
+    return min(known, default=None)
+
+
+class BackendError(Exception):
+    """One backend's failure, as the ``__cause__`` of the error that the caller gets."""
+
+
+def cause_error(cause: Cause) -> BackendError:
+    return BackendError(str(cause))
+
+
+def _skip_words(skip: SkipEntry, began_ago: float) -> str:
+    if skip.until is None:
+        return f"{skip.backend}: {skip.reason}"
+    return f"{skip.backend}: {skip.reason}, back in {max(0.0, skip.until):.1f} s"
