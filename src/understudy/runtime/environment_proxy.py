@@ -1,0 +1,33 @@
+"""Which proxy the environment asks for.
+
+``HTTP_PROXY`` and ``HTTPS_PROXY`` go by the URL's scheme, ``NO_PROXY`` takes hosts out; lower-case
+spellings count too, and on macOS and Windows the system's own settings where no variable is set.
+The environment is read once per origin and transport: asking it costs more than a whole request.
+"""
+
+from __future__ import annotations
+
+from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
+
+
+class EnvironmentProxies:
+    """The proxy for each origin, remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None, int | None], URL | None] = {}
+
+    def find(self, url: URL) -> URL | None:
+        """The proxy to reach `url` through, None for a direct connection."""
+        origin = (url.scheme, url.raw_host, url.port)
+        if origin not in self._known:
+            self._known[origin] = _ask_environment(url)
+        return self._known[origin]
+
+
+def _ask_environment(url: URL) -> URL | None:
+    proxy = getproxies().get(url.scheme)
+    if not proxy or url.host is None or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")
