@@ -1,0 +1,37 @@
+"""Events as lines of text: literal, in every style that the format allows."""
+
+from __future__ import annotations
+
+from understudy.faults.plan import Style
+
+
+class Framer:
+    """Writes one stream's events. A byte order mark comes once, before everything."""
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+        self._number = 0
+        self._start = "data: " if style.space else "data:"
+
+    def frame(self, data: bytes) -> bytes:
+        self._number += 1
+        lines = [*self._extras(), *(f"{self._start}{line}" for line in self._lines(data)), "", ""]
+        text = self._style.line.join(lines)
+        if self._style.bom and self._number == 1:
+            text = "\ufeff" + text
+        return text.encode("utf-8", "surrogateescape")
+
+    def _lines(self, data: bytes) -> list[str]:
+        """Bytes that are no UTF-8 pass through unchanged. JSON may be broken after its first brace."""
+        text = data.decode("utf-8", "surrogateescape")
+        if self._style.multiline and text.startswith("{"):
+            return [text[0], text[1:]]
+        return [text]
+
+    def _extras(self) -> list[str]:
+        extras = []
+        if self._style.comments:
+            extras += [": still here", ""]
+        if self._style.fields:
+            extras += ["event: message", f"id: {self._number}", "retry: 3000"]
+        return extras

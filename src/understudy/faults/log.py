@@ -1,0 +1,111 @@
+"""What the provider saw: one record per request, and ways to wait for what is still to come.
+
+1. Times are monotonic seconds (`time.monotonic`), so they can be compared with the test's own.
+2. A key is never kept: `credential` is a short hash of it, `headers` are without it.
+3. Memory is bounded: the newest `size` records, and of their bodies the newest 64 MiB.
+4. `client_closed` is set only if the client left before the provider was done with the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+BODY_BUDGET = 64 * 1024 * 1024
+SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
+
+
+def credential_id(headers: Mapping[str, str]) -> str | None:
+    """Twelve hex digits that stand for the key, the same for the same key; None without one."""
+    for name in SECRET_HEADERS:
+        if value := headers.get(name):
+            key = value.removeprefix("Bearer ").strip()
+            return hashlib.sha256(key.encode("latin-1", "replace")).hexdigest()[:12]
+    return None
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request as the provider saw it.
+
+    `step` is the part of the script that it got. `prompt_size` is in characters, `tokens` the
+    content tokens that were written. `finished` and `client_closed` are None until they happen.
+    """
+
+    number: int
+    arrived: float
+    connection: int
+    reused: bool
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    credential: str | None
+    model: str = ""
+    stream: bool = False
+    prompt_size: int = 0
+    body: Any = field(default=None, repr=False)
+    body_size: int = 0
+    step: str = ""
+    status: int | None = None
+    tokens: int = 0
+    finished: float | None = None
+    client_closed: float | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Is the provider done with it, one way or the other?"""
+        return self.finished is not None or self.client_closed is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; without the body."""
+        names = [name for name in Request.__slots__ if name not in ("body", "headers")]
+        return {**{name: getattr(self, name) for name in names}, "headers": dict(self.headers)}
+
+
+class RequestLog:
+    """The newest requests. `count` are all that have arrived since the start or `clear`."""
+
+    def __init__(self, size: int) -> None:
+        self.requests: deque[Request] = deque(maxlen=size)
+        self.count = 0
+        self._bodies: deque[Request] = deque()
+        self._body_bytes = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def add(self, request: Request) -> None:
+        self.requests.append(request)
+        self.count += 1
+        self._keep_body(request)
+        self.changed()
+
+    def _keep_body(self, request: Request) -> None:
+        self._bodies.append(request)
+        self._body_bytes += request.body_size
+        while self._body_bytes > BODY_BUDGET or len(self._bodies) > (self.requests.maxlen or 0):
+            oldest = self._bodies.popleft()
+            self._body_bytes -= oldest.body_size
+            oldest.body = None
+
+    def clear(self) -> None:
+        self.requests.clear()
+        self._bodies.clear()
+        self.count = self._body_bytes = 0
+
+    def changed(self) -> None:
+        """Wake everybody who waits."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Raises `TimeoutError` if it has not become true in `timeout` seconds."""
+        async with asyncio.timeout(timeout):
+            while not condition():
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiters.add(waiter)
+                await waiter

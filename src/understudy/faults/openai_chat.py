@@ -1,0 +1,215 @@
+"""The OpenAI chat format, literally: the only file here that knows its bytes.
+
+1. Ids are as wide as `IDENTITY`, so that an answer can be written once and stamped per request.
+2. A stream asked for its usage tells it in a chunk of its own, with no choices, before ``[DONE]``;
+   all other chunks then say ``"usage": null``. Otherwise nothing about usage is in the stream.
+3. Of a tool call only the first event has id, type and name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, Event, Timeline
+from understudy.faults.answer import Answer, Call
+from understudy.faults.plan import Plan, Stage
+
+IDENTITY = b"chatcmpl-0000000000"
+ANSWER_PATH = "/chat/completions"
+MODELS_PATH = "/models"
+
+
+def identity(number: int) -> bytes:
+    return b"chatcmpl-%010d" % number
+
+
+def dump(value: object, *, ascii_only: bool = False) -> bytes:
+    # A lone surrogate can only be written as an escape.
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return dump(value, ascii_only=True)
+
+
+def read_call(body: Mapping[str, Any]) -> Call:
+    """What the request asks for; whatever makes no sense counts as not given."""
+    options = body.get("stream_options")
+    choices = body.get("n")
+    return Call(
+        model=str(body.get("model") or ""),
+        stream=body.get("stream") is True,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        choices=choices if isinstance(choices, int) and choices > 0 else 1,
+        prompt_size=sum(map(_size, _messages(body))),
+    )
+
+
+def _messages(body: Mapping[str, Any]) -> Sequence[Any]:
+    messages = body.get("messages")
+    return messages if isinstance(messages, list) else ()
+
+
+def _size(message: object) -> int:
+    content = message.get("content") if isinstance(message, dict) else None
+    return len(content) if isinstance(content, str) else 0 if content is None else len(dump(content))
+
+
+def error_body(
+    message: str, *, kind: str = "server_error", code: str | None = None, param: str | None = None
+) -> bytes:
+    return dump({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def models_body(names: Sequence[str], created: int) -> bytes:
+    rows = [{"id": name, "object": "model", "created": created, "owned_by": "understudy"} for name in names]
+    return dump({"object": "list", "data": rows})
+
+
+def _usage(answer: Answer, call: Call, choices: int) -> dict[str, Any]:
+    output = answer.output_tokens * choices
+    usage: dict[str, Any] = {
+        "prompt_tokens": call.input_tokens,
+        "completion_tokens": output,
+        "total_tokens": call.input_tokens + output,
+    }
+    if answer.reasoning:
+        usage["completion_tokens_details"] = {"reasoning_tokens": len(answer.reasoning) * choices}
+    return usage
+
+
+def _no_usage() -> dict[str, Any]:
+    return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
+    """A unary answer."""
+    answer, choices = plan.answer, plan.answer.choices or call.choices
+    body: dict[str, Any] = {
+        "id": stage.identity.decode(),
+        "object": "chat.completion",
+        "created": stage.created,
+        "model": answer.model or call.model,
+        "choices": [
+            {
+                "index": index,
+                "message": _message(answer),
+                "logprobs": None,
+                "finish_reason": answer.finish_reason,
+            }
+            for index in range(choices)
+        ],
+    }
+    if plan.usage != "missing":
+        body["usage"] = _no_usage() if plan.usage == "zero" else _usage(answer, call, choices)
+    return dump(body, ascii_only=plan.ascii)
+
+
+def _message(answer: Answer) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
+    if answer.reasoning:
+        message["reasoning_content"] = "".join(answer.reasoning)
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": tool.id,
+                "type": "function",
+                "function": {"name": tool.name, "arguments": tool.arguments},
+            }
+            for tool in answer.tool_calls
+        ]
+    return message
+
+
+class Writer:
+    """Writes the events of one stream."""
+
+    def __init__(self, plan: Plan, call: Call, stage: Stage) -> None:
+        self.plan, self.call = plan, call
+        self.answer = plan.answer
+        self.choices = plan.answer.choices or call.choices
+        self.shows_usage = plan.usage in ("always", "zero", "twice", "finish") or (
+            plan.usage == "asked" and call.include_usage
+        )
+        self.envelope = {
+            "id": stage.identity.decode(),
+            "object": "chat.completion.chunk",
+            "created": stage.created,
+            "model": plan.answer.model or call.model,
+        }
+
+    def events(self) -> Timeline:
+        yield from self._preamble()
+        mark = PREAMBLE
+        for index, delta in self._content():
+            mark += 1
+            yield Event(self.chunk(self._choice(index, delta)), mark)
+        for index in range(self.choices):
+            yield Event(self._finish(index), FINISH)
+        yield from self._usage_events()
+        yield Event(b"[DONE]", DONE)
+
+    def chunk(self, *choices: Mapping[str, Any], usage: object = None) -> bytes:
+        body: dict[str, Any] = {**self.envelope, "choices": choices}
+        if self.shows_usage:
+            body["usage"] = usage
+        return dump(body, ascii_only=self.plan.ascii)
+
+    def _choice(self, index: int, delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+    def _preamble(self) -> Timeline:
+        for index in range(self.choices):
+            delta = {"role": "assistant", "content": "", "refusal": None}
+            yield Event(self.chunk(self._choice(index, delta)), PREAMBLE)
+
+    def _content(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for delta in self._deltas():
+            for index in range(self.choices):
+                yield index, delta
+
+    def _deltas(self) -> Iterator[dict[str, Any]]:
+        for token in self.answer.reasoning:
+            yield {"reasoning_content": token}
+        for token in self.answer.tokens:
+            yield {"content": token}
+        for tool in self._tool_deltas():
+            yield {"tool_calls": [tool]}
+
+    def _tool_deltas(self) -> Iterator[dict[str, Any]]:
+        streams = [list(self._tool(index)) for index in range(len(self.answer.tool_calls))]
+        if not self.answer.interleaved:
+            yield from (delta for stream in streams for delta in stream)
+            return
+        for step in range(max(map(len, streams), default=0)):
+            yield from (stream[step] for stream in streams if step < len(stream))
+
+    def _tool(self, index: int) -> Iterator[dict[str, Any]]:
+        tool = self.answer.tool_calls[index]
+        yield {
+            "index": index,
+            "id": tool.id,
+            "type": "function",
+            "function": {"name": tool.name, "arguments": ""},
+        }
+        for piece in self.answer.pieces(tool):
+            yield {"index": index, "function": {"arguments": piece}}
+
+    def _finish(self, index: int) -> bytes:
+        usage = self._usage() if self.plan.usage == "finish" else None
+        return self.chunk(self._choice(index, {}, self.answer.finish_reason), usage=usage)
+
+    def _usage(self) -> dict[str, Any]:
+        if self.plan.usage == "zero":
+            return _no_usage()
+        return _usage(self.answer, self.call, self.choices)
+
+    def _usage_events(self) -> Timeline:
+        if not self.shows_usage or self.plan.usage == "finish":
+            return
+        if self.plan.usage == "twice":
+            # The first is wrong on purpose: the last one counts.
+            yield Event(self.chunk(usage=_no_usage()), USAGE)
+        yield Event(self.chunk(usage=self._usage()), USAGE)

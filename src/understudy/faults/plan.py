@@ -1,0 +1,92 @@
+"""How one attempt will be answered: what the words of a step have agreed on.
+
+A word is a function from plan to plan, so words compose; `performance` turns the finished plan
+into acts. What a plan says applies whether the caller asked for a stream or not, as far as it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from understudy.faults.act import Change
+from understudy.faults.answer import CANONICAL, Answer
+
+Edit = Callable[[bytes], bytes]
+Encoding = Literal["identity", "gzip", "deflate", "raw-deflate"]
+Form = Literal["stream", "unary"]
+Usage = Literal["asked", "missing", "always", "zero", "twice", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where and when an attempt is played. `wall` is seconds since the Unix epoch."""
+
+    identity: bytes
+    created: int
+    wall: float
+    origin: str
+    path: str
+
+
+Header = tuple[str, str | Callable[[Stage], str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How events are written as lines. Every style is allowed by the event-stream format."""
+
+    line: str = "\n"
+    space: bool = True
+    multiline: bool = False
+    fields: bool = False
+    comments: bool = False
+    bom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A body that is no answer: an error, a page, nothing. `length` None sends it chunked."""
+
+    status: int
+    body: Callable[[], Iterable[bytes]] = field(repr=False)
+    content_type: str | None
+    length: int | None
+
+    @classmethod
+    def of(cls, status: int, body: bytes, content_type: str | None = "application/json") -> Reply:
+        return cls(status, lambda: (body,), content_type, len(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One attempt's answer, to be.
+
+    `form` None is what the caller asked for. `changes` alter any timeline, `stream_changes` only a
+    stream's and come first, `edits` only the bytes of a unary answer. `slice` writes the body in
+    pieces of so many bytes. `head` alters the head's bytes, `head_pause` sends them one at a time.
+    `pace` is tokens per second. `skew` is how wrong the provider's own clock is.
+    """
+
+    answer: Answer = CANONICAL
+    reply: Reply | None = None
+    form: Form | None = None
+    content_type: str | None = None
+    headers: tuple[Header, ...] = ()
+    changes: tuple[Change, ...] = ()
+    stream_changes: tuple[Change, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    style: Style = Style()
+    usage: Usage = "asked"
+    ascii: bool = False
+    encoding: Encoding = "identity"
+    claimed_encoding: str | None = None
+    slice: int | None = None
+    extra_length: int = 0
+    head: Edit | None = None
+    head_pause: float | None = None
+    version: Literal["1.1", "1.0"] = "1.1"
+    closing: Literal["keep", "say", "silently"] = "keep"
+    skew: float = 0.0
+    pace: float | None = None
