@@ -94,7 +94,8 @@ class AttemptEntry:
     """One try in a trail. Times are seconds; `started` counts from the request's begin.
 
     `outcome` is ``success``, ``refused`` (an empty answer that was accepted), or a failure kind.
-    `duration` is None while the attempt runs; `first_content` is None if none came.
+    `duration` is None while the attempt runs; `first_content` is None if none came. `dropped_field` is
+    a request field that the backend refused to know: the request went out once more without it.
     """
 
     backend: str
@@ -107,6 +108,7 @@ class AttemptEntry:
     message: str = ""
     reconnected: bool = False
     malformed_events: int = 0
+    dropped_field: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -124,6 +126,8 @@ class AttemptEntry:
             entry["reconnected"] = True
         if self.malformed_events:
             entry["malformed_events"] = self.malformed_events
+        if self.dropped_field:
+            entry["dropped_field"] = self.dropped_field
         return entry
 
 
@@ -160,7 +164,16 @@ class ConfigurationError(UnderstudyError):
 
 
 class ProfileError(ConfigurationError):
-    """A profile file is missing, unreadable or wrong; the message names file, JSON path and value."""
+    """A profile file is missing, unreadable or wrong; the message names file, JSON path and value.
+
+    `problems` holds one error each where a profile has several; the message is then the first one's.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, problems: Sequence[ProfileError] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
 
 
 class SettingError(ConfigurationError):

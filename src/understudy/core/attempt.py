@@ -31,6 +31,7 @@ class Attempt:
 
     __slots__ = (
         "committed_at",
+        "dropped_field",
         "ended_at",
         "evidence",
         "limit_at",
@@ -62,6 +63,7 @@ class Attempt:
         self.status: int | None = None
         self.reconnected = False
         self.malformed_events = 0
+        self.dropped_field = ""
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
@@ -99,4 +101,5 @@ class Attempt:
             message="" if self.outcome is None or isinstance(self.outcome, Success) else self.outcome.message,
             reconnected=self.reconnected,
             malformed_events=self.malformed_events,
+            dropped_field=self.dropped_field,
         )

@@ -271,7 +271,7 @@ class Breaker:
         return max(settings.recovery_timeout, self._longest_open)
 
     def _open_until(self, settings: BreakerSettings) -> float:
-        assert self.opened_at is not None  # noqa: S101 - open always has its instant; mypy cannot know
+        assert self.opened_at is not None  # open always has its instant
         return self.opened_at + self._open_for(settings)
 
 

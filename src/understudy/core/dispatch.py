@@ -297,10 +297,12 @@ class Dispatch:
             if standing is None or standing.deferred_until is None:
                 continue
             skip = eligibility.check(member, now, self.pool.settings, self._larger_than)
-            if skip is None or skip.reason is SkipReason.LOW_TPM:
-                if now < standing.deferred_until < self.deadline.at:
-                    return Wait(standing.deferred_until, wakes=False)
+            if skip is not None and skip.reason is not SkipReason.LOW_TPM:
+                continue
+            if now >= standing.deferred_until:
                 return self._start(member, now)
+            if standing.deferred_until < self.deadline.at:
+                return Wait(standing.deferred_until, wakes=False)
         return None
 
     def _early_probe(self, now: float) -> Step | None:
@@ -315,29 +317,28 @@ class Dispatch:
     def _wait(self, now: float) -> Wait | None:
         """Rule 5: until the first of the benches and probes, if one of them can be in time."""
         latest = min(now + self.pool.settings.retry.wait_for_capacity - self._waited, self.deadline.at)
-        if latest <= now:
+        in_time = [member for member in self._askable() if member.benched_until <= latest]
+        if latest <= now or not any(self._may_return(member, now) for member in in_time):
             return None
-        returns = [instant for instant in map(self._returns(now), self._askable()) if instant is not None]
-        if not any(instant <= latest for instant in returns):
-            return None
-        until = min([*returns, latest])
+        until = min([latest, *(self._looks_again(member, now) for member in in_time)])
         self._waiting_since = now
         self.events.append(WaitingForCapacity(now, self.request, until))
         return Wait(until, wakes=True)
 
-    def _returns(self, now: float) -> Callable[[Member], float | None]:
-        """When a member is worth another look; None for one that only its open circuit holds back."""
-        settings = self.pool.settings
+    def _may_return(self, member: Member, now: float) -> bool:
+        """Rule 6: a probe in flight may settle at any moment, a bench ends; an open circuit is no reason."""
+        settings = self.pool.settings.breaker
+        if member.breaker.probing(now, settings):
+            return True
+        return member.benched_until > now and member.breaker.state(now, settings) is not State.OPEN
 
-        def returns(member: Member) -> float | None:
-            if member.breaker.probing(now, settings.breaker):
-                # It may settle at any moment: a reason to wait, even if its lease outlasts the wait.
-                return eligibility.returns_at(member, now, settings)
-            if member.breaker.state(now, settings.breaker) is State.OPEN:
-                return None
-            return member.benched_until if member.benched_until > now else None
-
-        return returns
+    def _looks_again(self, member: Member, now: float) -> float:
+        """When a member is worth another look; an open circuit also when an early probe is due."""
+        settings = self.pool.settings.breaker
+        instant = member.breaker.next_probe_at(now, settings) or now
+        if member.breaker.state(now, settings) is State.OPEN:
+            instant = min(instant, self.pool.quiet_since + member.breaker.early_after(settings))
+        return max(instant, member.benched_until)
 
     def _askable(self) -> Iterator[Member]:
         """Members this request may still ask, now or later, in the policy's order."""
@@ -379,7 +380,7 @@ class Dispatch:
         before = breaker.phase
         take = breaker.try_acquire_early if early else breaker.try_acquire
         permit = take(now, settings)
-        assert permit is not None, "asked without leave"  # noqa: S101 - checked in this same step
+        assert permit is not None, "asked without leave"
         if permit.probe:
             self.pool.quiet_since = now
             if before is State.OPEN:
@@ -495,9 +496,7 @@ class Dispatch:
     def _decide(self, attempt: Attempt, failure: Failure, now: float) -> None:
         """What the walk may do after a failure before content."""
         retry = self.pool.settings.retry
-        if failure.kind in (FailureKind.CANCELLED, FailureKind.INTERNAL) or (
-            failure.kind in _NETWORK and not retry.on_network_errors
-        ):
+        if failure.kind is FailureKind.INTERNAL or (failure.kind in _NETWORK and not retry.on_network_errors):
             self._verdict = GiveUp(verdict.failed(self.pool, self._causes, self.trail, now))
             return
         self._plan_again(attempt, failure, now)

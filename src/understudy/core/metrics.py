@@ -25,6 +25,7 @@ class MemberMetrics:
         "malformed_events",
         "output_tokens",
         "refused",
+        "refused_by_kind",
         "requests",
         "skips",
         "successes",
@@ -39,6 +40,7 @@ class MemberMetrics:
         self.refused = 0
         self.cancelled = 0
         self.by_kind: dict[FailureKind, int] = {}
+        self.refused_by_kind: dict[FailureKind, int] = {}
         self.skips: dict[SkipReason, int] = {}
         self.malformed_events = 0
         self.input_tokens = 0
@@ -66,6 +68,7 @@ class MemberMetrics:
         self.by_kind[failure.kind] = self.by_kind.get(failure.kind, 0) + 1
         if not failure.counts and failure.kind is not FailureKind.INTERNAL:
             self.refused += 1
+            self.refused_by_kind[failure.kind] = self.refused_by_kind.get(failure.kind, 0) + 1
             return
         self.failures += 1
         self.latency.record(duration)

@@ -3,10 +3,11 @@
 `REGISTRY` is the only list of settings: it drives profile validation, ``/set``, ``--set``, the
 JSON Schema and the reference page. Rules:
 
-1. Snake and kebab spelling are the same key.
+1. Snake and kebab spelling are the same key; case matters.
 2. The effective value is the last of: default, load-balancer profile, member profile (where the
    setting's scope allows both), ``--set``, ``/set``. `effective` returns it with its source.
 3. Durations are milliseconds in files and in the registry, float seconds in the frozen settings.
+4. No error shows a value: a setting may hold a key.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from understudy.core.error_rules import ErrorRule
-from understudy.errors import FailureKind, SettingError
+from understudy.core.shapes import (
+    BASE_URL,
+    TEXT,
+    VARIABLE,
+    Boolean,
+    Choice,
+    ErrorRules,
+    Integer,
+    Shape,
+    StatusList,
+)
+from understudy.errors import SettingError
 
 
 class Scope(StrEnum):
@@ -39,201 +51,12 @@ class Source(StrEnum):
     SESSION = "/set"
 
 
-class Shape(Protocol):
-    """What values a setting takes. `check` and `parse` raise ValueError for the rest."""
-
-    @property
-    def description(self) -> str:
-        """Completes the sentence "KEY must be …"."""
-        ...
-
-    def check(self, value: object) -> Any:
-        """The value as it is kept."""
-        ...
-
-    def parse(self, text: str) -> Any:
-        """The same from a command line's text."""
-        ...
-
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the value."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Integer:
-    minimum: int
-    maximum: int | None = None
-
-    @property
-    def description(self) -> str:
-        if self.maximum is not None:
-            return f"an integer from {self.minimum} to {self.maximum}"
-        if self.minimum == 1:
-            return "a positive integer"
-        return f"an integer of at least {self.minimum}"
-
-    def check(self, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(value)
-        if value < self.minimum or (self.maximum is not None and value > self.maximum):
-            raise ValueError(value)
-        return value
-
-    def parse(self, text: str) -> int:
-        return self.check(int(text))
-
-    def schema(self) -> dict[str, Any]:
-        bounds = {"minimum": self.minimum, "maximum": self.maximum}
-        return {"type": "integer"} | {name: bound for name, bound in bounds.items() if bound is not None}
-
-
-_WORDS = {
-    "true": True,
-    "on": True,
-    "yes": True,
-    "1": True,
-    "false": False,
-    "off": False,
-    "no": False,
-    "0": False,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Boolean:
-    @property
-    def description(self) -> str:
-        return "true or false"
-
-    def check(self, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError(value)
-        return value
-
-    def parse(self, text: str) -> bool:
-        word = text.strip().lower()
-        if word not in _WORDS:
-            raise ValueError(text)
-        return _WORDS[word]
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "boolean"}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    words: tuple[str, ...]
-
-    @property
-    def description(self) -> str:
-        return "one of " + ", ".join(self.words)
-
-    def check(self, value: object) -> str:
-        if not isinstance(value, str) or value not in self.words:
-            raise ValueError(value)
-        return value
-
-    def parse(self, text: str) -> str:
-        return self.check(text.strip().lower())
-
-    def schema(self) -> dict[str, Any]:
-        return {"enum": list(self.words)}
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    @property
-    def description(self) -> str:
-        return "a non-empty text"
-
-    def check(self, value: object) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(value)
-        return value
-
-    def parse(self, text: str) -> str:
-        return self.check(text)
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class StatusList:
-    @property
-    def description(self) -> str:
-        return "a list of HTTP statuses from 400 to 599"
-
-    def check(self, value: object) -> tuple[int, ...]:
-        if not isinstance(value, list | tuple):
-            raise ValueError(value)
-        return tuple(Integer(400, 599).check(item) for item in value)
-
-    def parse(self, text: str) -> tuple[int, ...]:
-        return self.check([int(word) for word in text.strip("[] ").replace(",", " ").split()])
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "array", "items": Integer(400, 599).schema()}
-
-
-# A user's rule may name any class that an upstream's answer can have.
-_RULE_KINDS = tuple(
-    str(kind) for kind in FailureKind if kind not in (FailureKind.CANCELLED, FailureKind.INTERNAL)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRules:
-    @property
-    def description(self) -> str:
-        return (
-            'a list of {"status": 400–599, "match": "pattern", "kind": failure kind}, status or match or both'
-        )
-
-    def check(self, value: object) -> tuple[ErrorRule, ...]:
-        if not isinstance(value, list | tuple):
-            raise ValueError(value)
-        return tuple(self._rule(item) for item in value)
-
-    def _rule(self, item: object) -> ErrorRule:
-        if isinstance(item, ErrorRule):
-            return item
-        if (
-            not isinstance(item, dict)
-            or set(item) - {"status", "match", "kind"}
-            or not {"status", "match"} & set(item)
-        ):
-            raise ValueError(item)
-        status = item.get("status")
-        match = item.get("match")
-        return ErrorRule(
-            status=None if status is None else Integer(400, 599).check(status),
-            match=None if match is None else Text().check(match),
-            kind=FailureKind(Choice(_RULE_KINDS).check(item.get("kind"))),
-        )
-
-    def parse(self, text: str) -> tuple[ErrorRule, ...]:
-        raise ValueError(text)
-
-    def schema(self) -> dict[str, Any]:
-        rule = {
-            "type": "object",
-            "properties": {
-                "status": Integer(400, 599).schema(),
-                "match": Text().schema(),
-                "kind": {"enum": list(_RULE_KINDS)},
-            },
-            "required": ["kind"],
-            "anyOf": [{"required": ["status"]}, {"required": ["match"]}],
-            "additionalProperties": False,
-        }
-        return {"type": "array", "items": rule}
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row. `default` is in file units; None means off, or what `default_words` says."""
+    """One row. `default` is in file units; None means off, or what `default_words` says.
+
+    `secret`: the value may be a key, and is never shown.
+    """
 
     key: str
     shape: Shape
@@ -241,6 +64,7 @@ class Setting:
     help: str
     default: Any = None
     default_words: str = "none"
+    secret: bool = False
 
     def check(self, value: object) -> Any:
         """The value as kept; raises `SettingError` in the words "KEY must be …"."""
@@ -272,31 +96,32 @@ REGISTRY: tuple[Setting, ...] = (
         "tpm_threshold",
         _POSITIVE,
         Scope.BOTH,
-        "Rate floor in tokens per minute: a member whose serving rate is below it is skipped while another can "
-        "serve. Per stream: 50 tokens/s are 3000.",
+        "Rate floor in tokens per minute: a member whose serving rate is below it is skipped while another "
+        "can serve. Per stream: 50 tokens/s are 3000.",
         default_words="off",
     ),
     Setting(
         "tpm_measure",
         Choice(("serving", "window")),
         Scope.POOL,
-        "Which figure the rate floor judges: `serving`, how fast a member's streams generate, or `window`, all its "
-        "tokens of the last five minutes per minute.",
+        "Which figure the rate floor judges: `serving`, how fast a member's streams generate, or `window`, "
+        "all its tokens of the last five minutes per minute.",
         "serving",
     ),
     Setting(
         "timeout_ms",
         _POSITIVE,
         Scope.BOTH,
-        "From the start of an attempt, name resolution included, to the first content of its stream; then the "
-        "attempt is cancelled and the next backend asked.",
+        "From the start of an attempt, name resolution included, to the first content of its stream; then "
+        "the attempt is cancelled and the next backend asked.",
         60_000,
     ),
     Setting(
         "unary_timeout_ms",
         _POSITIVE,
         Scope.BOTH,
-        "From the start of an attempt to a whole unary answer. Set it where unary calls must fail over sooner.",
+        "From the start of an attempt to a whole unary answer. Set it where unary calls must fail over "
+        "sooner.",
         default_words="the larger of timeout_ms and 240000",
     ),
     Setting(
@@ -310,15 +135,16 @@ REGISTRY: tuple[Setting, ...] = (
         "stall_timeout_ms",
         _POSITIVE,
         Scope.BOTH,
-        "After the first content: the longest wait for the upstream without an event. Comments do not count as "
-        "events. Runs only while we wait for the upstream, so a slow caller never trips it.",
+        "After the first content: the longest wait for the upstream without an event. Comments do not count "
+        "as events. Runs only while we wait for the upstream, so a slow caller never trips it.",
         30_000,
     ),
     Setting(
         "request_timeout_ms",
         _POSITIVE,
         Scope.POOL,
-        "One deadline over all attempts and waits of a request, up to its first content (unary: to the answer).",
+        "One deadline over all attempts and waits of a request, up to its first content (unary: to the "
+        "answer).",
         600_000,
     ),
     Setting(
@@ -353,8 +179,8 @@ REGISTRY: tuple[Setting, ...] = (
         "circuit_breaker_failure_rate",
         Integer(0, 100),
         Scope.POOL,
-        "The circuit opens only if failures are at least this percentage of the newest 20 outcomes; 0 goes by the "
-        "plain count.",
+        "The circuit opens only if failures are at least this percentage of the newest 20 outcomes; 0 goes "
+        "by the plain count.",
         50,
     ),
     Setting(
@@ -375,8 +201,8 @@ REGISTRY: tuple[Setting, ...] = (
         "failover_retry_delay_ms",
         _NATURAL,
         Scope.POOL,
-        "Wait before the second attempt on the same backend. Doubles for each further one, capped at 8 s or the "
-        "value if larger, plus up to 10 % jitter. Switching backend never waits.",
+        "Wait before the second attempt on the same backend. Doubles for each further one, capped at 8 s or "
+        "the value if larger, plus up to 10 % jitter. Switching backend never waits.",
         500,
     ),
     Setting(
@@ -398,16 +224,16 @@ REGISTRY: tuple[Setting, ...] = (
         "retry_after_max_ms",
         _NATURAL,
         Scope.POOL,
-        "Policy failover: a Retry-After up to this is waited for on the first-ranked member; a longer one moves on "
-        "at once.",
+        "Policy failover: a Retry-After up to this is waited for on the first-ranked member; a longer one "
+        "moves on at once.",
         2_000,
     ),
     Setting(
         "wait_for_capacity_ms",
         _NATURAL,
         Scope.POOL,
-        "Longest wait in all for a bench to end or a probe to settle when no member can be asked; not begun when "
-        "nothing can return in time.",
+        "Longest wait in all for a bench to end or a probe to settle when no member can be asked; not begun "
+        "when nothing can return in time.",
         20_000,
     ),
     Setting(
@@ -424,8 +250,8 @@ REGISTRY: tuple[Setting, ...] = (
         "error_rules",
         ErrorRules(),
         Scope.BOTH,
-        "Your own classes of upstream errors, tried before the built-in table: each rule names a status, a pattern "
-        "to find in the body, or both, and the failure kind they mean.",
+        "Your own classes of upstream errors, tried before the built-in table: each rule names a status, a "
+        "pattern to find in the body, or both, and the failure kind they mean.",
     ),
     Setting(
         "context-limit",
@@ -436,35 +262,48 @@ REGISTRY: tuple[Setting, ...] = (
     ),
     Setting(
         "base-url",
-        Text(),
+        BASE_URL,
         Scope.MEMBER,
         "Where the backend is, up to and including its version path.",
         default_words="the provider alias's",
     ),
     Setting(
         "auth-key-env",
-        Text(),
+        VARIABLE,
         Scope.MEMBER,
         "Environment variable that holds the key.",
-        default_words="the provider alias's",
+        default_words="the provider alias's, if the base URL is the alias's too",
+        secret=True,
     ),
-    Setting("auth-keyfile", Text(), Scope.MEMBER, "File that holds the key; `~` expands."),
     Setting(
-        "auth-key-name", Text(), Scope.MEMBER, "Entry of the OS keyring that holds the key (extra `keyring`)."
+        "auth-keyfile",
+        TEXT,
+        Scope.MEMBER,
+        "File that holds the key on its one line. `~` expands; a relative path starts at the profile's "
+        "folder.",
+        secret=True,
     ),
-    Setting("auth-key", Text(), Scope.MEMBER, "The key itself: accepted, but warned about."),
+    Setting(
+        "auth-key-name",
+        TEXT,
+        Scope.MEMBER,
+        "Entry of the OS keyring, service `understudy`, that holds the key (extra `keyring`).",
+        secret=True,
+    ),
+    Setting("auth-key", TEXT, Scope.MEMBER, "The key itself: accepted, but warned about.", secret=True),
     Setting(
         "ca-file",
-        Text(),
+        TEXT,
         Scope.MEMBER,
-        "PEM bundle of certificate authorities to trust besides the system's.",
+        "PEM bundle of certificate authorities to trust besides the system's. `~` expands; a relative path "
+        "starts at the profile's folder.",
     ),
 )
 
 
 def spelled(key: str) -> str:
     """The key with snake and kebab spelling made one."""
-    return key.replace("-", "_").lower()
+    return key.replace("-", "_")
 
 
 _BY_SPELLING = {spelled(setting.key): setting for setting in REGISTRY}
@@ -480,7 +319,7 @@ def lookup(key: str) -> Setting:
     """The registry's row for `key`; raises `SettingError` that offers the nearest known key."""
     setting = _BY_SPELLING.get(spelled(key))
     if setting is None:
-        likely = nearest(spelled(key), _BY_SPELLING)
+        likely = nearest(spelled(key).lower(), _BY_SPELLING)
         hint = (
             f"did you mean {_BY_SPELLING[likely].key}?"
             if likely

@@ -1,0 +1,262 @@
+"""What a pool looks like at one instant: frozen, for every face. `to_dict` is the JSON, `str` the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from understudy.core.latency import Latency
+
+if TYPE_CHECKING:
+    from understudy.core.pool import Member, Pool
+
+# A monotonic instant as text (ISO 8601 UTC): core has no calendar, so the caller brings it.
+Instant = Callable[[float], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds, within 2 %; None before the first."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+    @classmethod
+    def of(cls, latency: Latency) -> Percentiles:
+        return cls(*(_milliseconds(latency.percentile(percent)) for percent in (50, 95, 99)))
+
+    def to_dict(self) -> dict[str, float | None]:
+        return {"p50": self.p50, "p95": self.p95, "p99": self.p99}
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitStats:
+    """`failures` are those inside the window; `next_probe_in_ms` is 0 when a probe would be let through."""
+
+    state: str
+    failures: int
+    opened_at: str | None
+    next_probe_in_ms: float | None
+    last_failure: str | None
+
+    @classmethod
+    def of(cls, member: Member, now: float, pool: Pool, instant: Instant) -> CircuitStats:
+        breaker, settings = member.breaker, pool.settings.breaker
+        probe_at = breaker.next_probe_at(now, settings)
+        return cls(
+            state=str(breaker.state(now, settings)),
+            failures=breaker.failures(now, settings),
+            opened_at=None if breaker.opened_at is None else instant(breaker.opened_at),
+            next_probe_in_ms=None if probe_at is None else _milliseconds(max(0.0, probe_at - now)),
+            last_failure=None if breaker.last_failure_at is None else instant(breaker.last_failure_at),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "failures": self.failures,
+            "opened_at": self.opened_at,
+            "next_probe_in_ms": self.next_probe_in_ms,
+            "last_failure": self.last_failure,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStats:
+    """One member. Rates are tokens per minute, times milliseconds, `success_rate` a fraction."""
+
+    name: str
+    requests: int
+    successes: int
+    failures: int
+    timeouts: int
+    refused: int
+    cancelled: int
+    in_flight: int
+    input_tokens: int
+    output_tokens: int
+    estimated: int
+    malformed_events: int
+    total_latency_ms: float
+    avg_latency_ms: float | None
+    latency_ms: Percentiles
+    first_content_ms: Percentiles
+    tpm: float
+    serving_rate: float | None
+    by_kind: dict[str, int]
+    refused_by_kind: dict[str, int]
+    skips: dict[str, int]
+    bench_remaining_ms: float
+    problem: str | None
+    success_rate: float | None
+    circuit_breaker: CircuitStats
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @classmethod
+    def of(cls, member: Member, now: float, pool: Pool, instant: Instant) -> BackendStats:
+        metrics = member.metrics
+        return cls(
+            name=member.name,
+            requests=metrics.requests,
+            successes=metrics.successes,
+            failures=metrics.failures,
+            timeouts=metrics.timeouts,
+            refused=metrics.refused,
+            cancelled=metrics.cancelled,
+            in_flight=metrics.in_flight,
+            input_tokens=metrics.input_tokens,
+            output_tokens=metrics.output_tokens,
+            estimated=metrics.estimated_tokens,
+            malformed_events=metrics.malformed_events,
+            total_latency_ms=round(metrics.latency.total * 1000, 3),
+            avg_latency_ms=_milliseconds(metrics.latency.average),
+            latency_ms=Percentiles.of(metrics.latency),
+            first_content_ms=Percentiles.of(metrics.first_content),
+            tpm=round(member.window.tpm(now) or 0.0, 3),
+            serving_rate=_rounded(member.window.serving_rate(now)),
+            by_kind={str(kind): count for kind, count in metrics.by_kind.items()},
+            refused_by_kind={str(kind): count for kind, count in metrics.refused_by_kind.items()},
+            skips={str(reason): count for reason, count in metrics.skips.items()},
+            bench_remaining_ms=_milliseconds(max(0.0, member.benched_until - now)) or 0.0,
+            problem=None if member.problem is None else str(member.problem),
+            success_rate=metrics.success_rate,
+            circuit_breaker=CircuitStats.of(member, now, pool, instant),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "successes": self.successes,
+            "failures": self.failures,
+            "timeouts": self.timeouts,
+            "refused": self.refused,
+            "cancelled": self.cancelled,
+            "in_flight": self.in_flight,
+            "tokens": self.tokens,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "estimated": self.estimated,
+            "malformed_events": self.malformed_events,
+            "total_latency_ms": self.total_latency_ms,
+            "avg_latency_ms": self.avg_latency_ms,
+            "latency_ms": self.latency_ms.to_dict(),
+            "first_content_ms": self.first_content_ms.to_dict(),
+            "tpm": self.tpm,
+            "serving_rate": self.serving_rate,
+            "by_kind": self.by_kind,
+            "skips": self.skips,
+            "bench_remaining_ms": self.bench_remaining_ms,
+            "problem": self.problem,
+            "circuit_breaker": self.circuit_breaker.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """One pool: its requests, and every member in the profile's order, untried ones too."""
+
+    profile: str
+    policy: str
+    total_requests: int
+    answered: int
+    failed: int
+    cancelled: int
+    in_flight: int
+    failed_over: int
+    backends: tuple[BackendStats, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "profile": self.profile,
+            "policy": self.policy,
+            "total_requests": self.total_requests,
+            "answered": self.answered,
+            "failed": self.failed,
+            "cancelled": self.cancelled,
+            "in_flight": self.in_flight,
+            "failed_over": self.failed_over,
+            "backends": {backend.name: backend.to_dict() for backend in self.backends},
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(_table(self))
+
+
+def stats(pool: Pool, now: float, instant: Instant) -> Stats:
+    """The pool at `now`. Changes nothing."""
+    metrics = pool.metrics
+    return Stats(
+        profile=pool.profile,
+        policy=pool.policy.name,
+        total_requests=metrics.requests,
+        answered=metrics.answered,
+        failed=metrics.failed,
+        cancelled=metrics.cancelled,
+        in_flight=metrics.in_flight,
+        failed_over=metrics.failed_over,
+        backends=tuple(BackendStats.of(member, now, pool, instant) for member in pool.members),
+    )
+
+
+def _table(stats: Stats) -> list[str]:
+    lines = [
+        "Load Balancer Statistics",
+        f"Profile: {stats.profile}",
+        f"Total Requests: {stats.total_requests}",
+    ]
+    lines += ["", "Backend Metrics:"]
+    for backend in stats.backends:
+        lines.append(f"  {backend.name}")
+        lines += [f"    {label}: {value}" for label, value in backend_lines(backend)]
+    lines += ["", "Circuit Breaker States:"]
+    return lines + [f"  {backend.name}: {backend.circuit_breaker.state}" for backend in stats.backends]
+
+
+def backend_lines(backend: BackendStats) -> list[tuple[str, str]]:
+    """Label and value of each line: five that are always there, then what is worth a line."""
+    tried = backend.success_rate is not None
+    always = [
+        ("Requests", str(backend.requests)),
+        ("Success Rate", f"{backend.success_rate:.1%}" if backend.success_rate is not None else "N/A"),
+        ("Avg Latency", _shown(backend.avg_latency_ms) if tried else "N/A"),
+        ("Tokens", str(backend.tokens)),
+        ("TPM", f"{backend.tpm:.0f}"),
+    ]
+    return always + [(label, value) for label, value in _extra_lines(backend) if value]
+
+
+def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
+    refused = ", ".join(f"{kind} {count}" for kind, count in backend.refused_by_kind.items())
+    latency, first = backend.latency_ms.p95, backend.first_content_ms.p95
+    bench = backend.bench_remaining_ms
+    return [
+        ("Failures", str(backend.failures)),
+        ("Refused", f"{backend.refused} ({refused})" if backend.refused else ""),
+        ("Cancelled", str(backend.cancelled or "")),
+        ("In Flight", str(backend.in_flight or "")),
+        ("Timeouts", str(backend.timeouts or "")),
+        ("Latency p95", _shown(latency) if latency is not None else ""),
+        ("First Content p95", _shown(first) if first is not None else ""),
+        ("Serving Rate", f"{backend.serving_rate:.0f}" if backend.serving_rate is not None else ""),
+        ("Skipped", ", ".join(f"{reason} {count}" for reason, count in backend.skips.items())),
+        ("Malformed Events", str(backend.malformed_events or "")),
+        ("Benched For", _shown(bench) if bench else ""),
+        ("Problem", backend.problem or ""),
+    ]
+
+
+def _shown(milliseconds: float | None) -> str:
+    return f"{milliseconds:.0f}ms"
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,115 @@
+"""Where a member's requests go, and in which wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from understudy.core.outcome import Failure
+from understudy.wire.chat import ChatChunk, ChatRequest
+
+
+class UnwritableRequest(Exception):
+    """The request holds something that the wire format cannot say."""
+
+
+class StreamDecoder(Protocol):
+    """Bytes of a stream's body in, chunks and failures out; stands for one attempt."""
+
+    @property
+    def finished(self) -> bool:
+        """Has a terminal marker come for every choice?"""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Can nothing more come (``[DONE]``)?"""
+        ...
+
+    @property
+    def malformed(self) -> int:
+        """Events dropped so far."""
+        ...
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    def feed(self, data: bytes) -> Sequence[Any]: ...
+
+
+class WireFormat(Protocol):
+    """One way of speaking chat over HTTP. A module of `understudy.wire` is one."""
+
+    @property
+    def PATH(self) -> str: ...  # noqa: N802 - a module's constant
+
+    @property
+    def StreamDecoder(self) -> Any: ...  # noqa: N802 - a module's class
+
+    def headers(self, key: str | None) -> dict[str, str]: ...
+
+    def encode_request(
+        self,
+        request: ChatRequest,
+        *,
+        model: str,
+        stream: bool,
+        include_usage: bool,
+        defaults: Mapping[str, Any],
+    ) -> bytes: ...
+
+    def decode_unary(self, body: bytes, choices: int) -> list[ChatChunk] | Failure: ...
+
+    def sniff(self, content_type: str | None, first_bytes: bytes) -> Literal["sse", "json", "unknown"]: ...
+
+    def empty_is_legitimate(self, finish_reason: str | None) -> bool: ...
+
+
+class Backend:
+    """One member's upstream. The key is kept inside the headers, which no repr shows.
+
+    `defaults` fill what the request leaves out. `asks_usage`: ask for usage in streams; turned off for
+    good when the backend refuses to know the field.
+    """
+
+    __slots__ = ("asks_usage", "ca_file", "defaults", "format", "headers", "model", "name", "secrets", "url")
+
+    def __init__(
+        self,
+        name: str,
+        wire_format: WireFormat,
+        *,
+        base_url: str,
+        model: str,
+        key: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        asks_usage: bool = True,
+        ca_file: str | None = None,
+    ) -> None:
+        self.name = name
+        self.format = wire_format
+        self.url = base_url.rstrip("/") + wire_format.PATH
+        self.model = model
+        self.headers = wire_format.headers(key)
+        self.secrets = (key,) if key else ()
+        self.defaults = dict(defaults or {})
+        self.asks_usage = asks_usage
+        self.ca_file = ca_file
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name}, {self.model} at {self.url}>"
+
+    def encode(self, request: ChatRequest, *, stream: bool) -> bytes:
+        """The request's body; raises `UnwritableRequest` if the caller put something strange into it."""
+        try:
+            return self.format.encode_request(
+                request,
+                model=self.model,
+                stream=stream,
+                include_usage=stream and self.asks_usage,
+                defaults=self.defaults,
+            )
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise UnwritableRequest(f"the request cannot be written as JSON: {error}") from error

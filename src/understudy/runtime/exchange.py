@@ -1,0 +1,456 @@
+"""One attempt carried out: send, read the head, read the body, decode, and say how it ended.
+
+`next_batch` hands out the chunks that are ready. Rules:
+
+1. Nothing is handed out before the first content: the preamble is held back with it. Content of white
+   space alone is preamble.
+2. Clocks: the attempt's own limit runs from its start to its first content (unary: to the whole answer),
+   whatever arrives meanwhile; from then on a stream may go `stall` seconds without an event, counted
+   only while we wait for the upstream.
+3. A stream has succeeded at its terminal marker, whatever follows. It is finished when nothing more can
+   come, at the end or the reset of the connection, or one second after the marker.
+4. An end without a marker is a failure: `empty` or `reset` before content, `truncated` after it.
+5. An answer without content is `empty`, unless its finish reason explains it (a policy stop, a length).
+6. The status decides a refusal's kind, its body refines it; at most 64 KiB and 2 s of it are read.
+7. A request field that the backend refuses to know is left out once and for good, within the attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from understudy.core.attempt import Attempt, Tokens
+from understudy.core.deadline import Deadline
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.errors import (
+    ConnectFailed,
+    ConnectionReset,
+    FailureKind,
+    ProtocolViolation,
+    TransportError,
+)
+from understudy.runtime.backend import Backend, StreamDecoder, UnwritableRequest
+from understudy.runtime.body import ContentDecoder
+from understudy.runtime.ports import Clock, HttpRequest, HttpResponse, Transport
+from understudy.runtime.redirect import send_following
+from understudy.runtime.watchdog import LimitPassed, Watchdog
+from understudy.wire.chat import ChatChunk, ChatRequest, Usage, estimate_tokens
+from understudy.wire.refusal import classify
+
+UNARY_LIMIT = 64 * 1024 * 1024
+ERROR_BODY_LIMIT = 64 * 1024
+ERROR_BODY_SECONDS = 2.0
+LINGER = 1.0
+
+
+class Progress(Protocol):
+    """Who is told of an attempt's progress: the dispatch, through the engine."""
+
+    def commit(self, attempt: Attempt, now: float) -> None: ...
+
+    def settle(self, attempt: Attempt, outcome: Outcome, now: float, tokens: Tokens | None) -> None: ...
+
+
+class Exchange:
+    """One attempt over the wire. `held` is the preamble; after an empty answer it is all there was."""
+
+    __slots__ = (
+        "_attempt",
+        "_backend",
+        "_characters",
+        "_clock",
+        "_content",
+        "_deadline",
+        "_decoder",
+        "_idle_since",
+        "_marker_at",
+        "_paused",
+        "_progress",
+        "_request",
+        "_response",
+        "_transport",
+        "_visible_reasoning",
+        "_waited",
+        "_watchdog",
+        "finish_reason",
+        "held",
+        "model",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        backend: Backend,
+        request: ChatRequest,
+        *,
+        transport: Transport,
+        clock: Clock,
+        watchdog: Watchdog,
+        deadline: Deadline,
+        progress: Progress,
+    ) -> None:
+        self._attempt = attempt
+        self._backend = backend
+        self._request = request
+        self._transport = transport
+        self._clock = clock
+        self._watchdog = watchdog
+        self._deadline = deadline
+        self._progress = progress
+        self._response: HttpResponse | None = None
+        self._content: ContentDecoder | None = None
+        self._decoder: StreamDecoder | None = None
+        self._characters = 0
+        self._visible_reasoning = False
+        self._waited = 0.0
+        self._paused = 0.0
+        self._idle_since: float | None = None
+        self._marker_at: float | None = None
+        self.held: list[ChatChunk] = []
+        self.usage: Usage | None = None
+        self.model: str | None = None
+        self.finish_reason: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange of {self._attempt!r}>"
+
+    async def next_batch(self) -> list[ChatChunk] | None:
+        """The chunks that are ready, or None once the attempt has ended and been settled."""
+        if self._attempt.outcome is not None:
+            return None
+        if self._idle_since is not None:
+            self._paused += self._clock.now() - self._idle_since
+        try:
+            batch = await (self._open_and_read() if self._response is None else self._read_stream())
+        except (LimitPassed, TransportError) as error:
+            batch = self._broke_off(error)
+        self._idle_since = self._clock.now()
+        return batch
+
+    def abandon(self) -> None:
+        """The caller is gone, or done: let go of the connection, settle what has not ended. Idempotent."""
+        self._end(Abandoned())
+
+    # The head
+
+    async def _open_and_read(self) -> list[ChatChunk] | None:
+        try:
+            response = await self._send()
+        except UnwritableRequest as error:
+            return self._ended(Failure(FailureKind.INVALID_REQUEST, str(error)))
+        if isinstance(response, Failure):
+            return self._ended(response)
+        self._content = ContentDecoder(response.headers.get("content-encoding"))
+        return await (self._read_first(response) if self._attempt.stream else self._read_unary(response))
+
+    async def _send(self) -> HttpResponse | Failure:
+        """The head of a proper answer, or what the backend refused with (rules 6 and 7)."""
+        while True:
+            response = await self._send_once()
+            if 200 <= response.status < 300 and response.status not in (204, 205):
+                return response
+            failure = await self._refusal(response)
+            response.close()
+            if failure.drop_field is None or not self._backend.asks_usage:
+                return failure
+            self._backend.asks_usage = False
+            self._attempt.dropped_field = failure.drop_field
+
+    async def _send_once(self) -> HttpResponse:
+        attempt, backend = self._attempt, self._backend
+        request = HttpRequest(
+            url=backend.url,
+            headers=backend.headers,
+            body=backend.encode(self._request, stream=attempt.stream),
+            connect_timeout=attempt.settings.timeouts.connect,
+            ca_file=backend.ca_file,
+        )
+        response = await self._watchdog.guard(send_following(self._transport, request), self._first_limit())
+        self._response = response
+        attempt.status = response.status
+        attempt.reconnected = attempt.reconnected or response.reconnected
+        return response
+
+    async def _refusal(self, response: HttpResponse) -> Failure:
+        body = await self._error_body(response)
+        return classify(
+            response.status,
+            response.headers,
+            body,
+            wall=self._clock.wall(),
+            rules=self._attempt.settings.error_rules,
+            secrets=self._backend.secrets,
+        )
+
+    async def _error_body(self, response: HttpResponse) -> bytes:
+        limit = min(self._clock.now() + ERROR_BODY_SECONDS, self._first_limit())
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            decoder = ContentDecoder(response.headers.get("content-encoding"))
+            while size < ERROR_BODY_LIMIT:
+                data = await self._watchdog.guard(response.read(), limit)
+                if not data:
+                    break
+                pieces.append(decoder.decode(data))
+                size += len(pieces[-1])
+        except (LimitPassed, TransportError):
+            pass  # What has come so far is enough: the status has already decided.
+        return b"".join(pieces)[:ERROR_BODY_LIMIT]
+
+    # The body of a unary answer
+
+    async def _read_unary(self, response: HttpResponse) -> list[ChatChunk] | None:
+        body = await self._whole_body(response, b"")
+        if not body:
+            return self._ended(self._empty_failure(terminal=False))
+        if self._sniffed(response, body) != "json":
+            return self._ended(self._wrong_content(response))
+        return self._decode_whole(body)
+
+    async def _whole_body(self, response: HttpResponse, begun: bytes) -> bytes:
+        pieces = [begun]
+        size = len(begun)
+        while data := await self._read(response, self._first_limit()):
+            pieces.append(data)
+            size += len(data)
+            if size > UNARY_LIMIT:
+                raise ProtocolViolation(f"the answer is larger than {UNARY_LIMIT >> 20} MiB")
+        return b"".join(pieces)
+
+    def _decode_whole(self, body: bytes) -> list[ChatChunk] | None:
+        decoded = self._backend.format.decode_unary(body, self._request.choices)
+        if isinstance(decoded, Failure):
+            return self._ended(decoded)
+        for chunk in decoded:
+            self._note(chunk)
+        self.held.extend(decoded)
+        if not any(chunk.has_content for chunk in decoded) and self._empty():
+            return self._ended(self._empty_failure(terminal=self.finish_reason is not None))
+        batch = self._commit()
+        self._end(Success())
+        return batch
+
+    # The body of a stream
+
+    async def _read_first(self, response: HttpResponse) -> list[ChatChunk] | None:
+        """The first bytes say whether it is a stream at all; a whole JSON answer is used as it is."""
+        first = await self._read(response, self._first_limit())
+        shape = self._sniffed(response, first)
+        if shape == "json":
+            return self._decode_whole(await self._whole_body(response, first))
+        if shape == "unknown" and first:
+            return self._ended(self._wrong_content(response))
+        self._decoder = self._backend.format.StreamDecoder(
+            choices=self._request.choices, strict=self._attempt.settings.strict_events
+        )
+        return self._take(first) or await self._read_stream()
+
+    async def _read_stream(self) -> list[ChatChunk] | None:
+        """Read until there is something to hand out, or the stream has ended."""
+        assert self._response is not None
+        while self._attempt.outcome is None:
+            began = self._clock.now()
+            data = await self._read(self._response, self._stream_limit(began))
+            batch = self._take(data, waited=self._clock.now() - began)
+            if batch:
+                return batch
+        return None
+
+    def _take(self, data: bytes, waited: float = 0.0) -> list[ChatChunk] | None:
+        """Decode what came; None if it holds nothing to hand out yet."""
+        decoder = self._decoder
+        assert decoder is not None
+        if not data:
+            return self._finish()
+        items = decoder.feed(data)
+        self._waited = 0.0 if items else self._waited + waited
+        ready: list[ChatChunk] = []
+        for item in items:
+            if isinstance(item, ChatChunk):
+                self._chunk(item, ready)
+            elif isinstance(item, Failure) and self._marker_at is None:
+                self._end(item)
+                return ready
+        self._attempt.malformed_events = decoder.malformed
+        if self._marker_at is None and decoder.finished:
+            self._marker_at = self._clock.now()
+        if decoder.done:
+            ready += self._finish() or []
+        return ready
+
+    def _chunk(self, chunk: ChatChunk, ready: list[ChatChunk]) -> None:
+        """Hold it back, or hand it out with what was held."""
+        self._note(chunk)
+        if self._attempt.committed_at is not None:
+            self._evidence(chunk)
+            ready.append(chunk)
+        elif chunk.has_content:
+            self.held.append(chunk)
+            ready.extend(self._commit())
+            self._evidence(chunk)
+        else:
+            self.held.append(chunk)
+
+    def _commit(self) -> list[ChatChunk]:
+        """The first content: the held preamble may go out, and no other backend can step in plainly."""
+        self._progress.commit(self._attempt, self._clock.now())
+        held, self.held = self.held, []
+        return held
+
+    def _note(self, chunk: ChatChunk) -> None:
+        self._characters += len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
+        for call in chunk.tool_calls:
+            self._characters += len(call.arguments) + len(call.name or "")
+        if chunk.reasoning:
+            self._visible_reasoning = True
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.model is not None:
+            self.model = chunk.model
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+
+    def _evidence(self, chunk: ChatChunk) -> None:
+        evidence = self._attempt.evidence
+        if evidence is not None and chunk.has_content:
+            characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
+            characters += sum(len(call.arguments) for call in chunk.tool_calls)
+            evidence.content(self._clock.now(), characters / 4, self._paused)
+            self._paused = 0.0
+
+    # Ends
+
+    def _end(self, outcome: Outcome) -> None:
+        """Settle the attempt and let go of the connection. None: there is nothing to hand out."""
+        now = self._clock.now()
+        if isinstance(outcome, Failure) and outcome.kind is FailureKind.STALL and self._attempt.evidence:
+            self._attempt.evidence.stalled(now, self._paused)
+        if self._response is not None:
+            self._response.close()
+        if self._attempt.outcome is None:
+            self._progress.settle(self._attempt, outcome, now, self._tokens())
+
+    def _ended(self, outcome: Outcome) -> None:
+        """`_end`, where a batch is expected: there is none."""
+        self._end(outcome)
+
+    def _finish(self) -> list[ChatChunk] | None:
+        """The stream is over. An answer that is rightly without content goes out now."""
+        outcome = self._end_of_stream()
+        batch = self._commit() if self._attempt.committed_at is None and outcome == Success() else None
+        self._end(outcome)
+        return batch
+
+    def _broke_off(self, error: LimitPassed | TransportError) -> list[ChatChunk] | None:
+        """After the marker nothing can go wrong any more (rule 3)."""
+        if self._marker_at is not None:
+            return self._finish()
+        if isinstance(error, LimitPassed):
+            return self._ended(self._limit_outcome())
+        return self._ended(self._transport_outcome(error))
+
+    def _end_of_stream(self) -> Outcome:
+        """There are three cases: with a marker, without one after content, without one before content."""
+        decoder = self._decoder
+        committed = self._attempt.committed_at is not None
+        if decoder is not None and decoder.finished:
+            if committed:
+                return Success()
+            if self._empty():
+                return self._empty_failure(terminal=True)
+            return Success()
+        if committed:
+            return Failure(FailureKind.TRUNCATED, "the stream ended without a finish_reason")
+        if decoder is not None and decoder.malformed:
+            return Failure(FailureKind.PROTOCOL, "the stream held nothing but malformed events")
+        return self._empty_failure(terminal=False)
+
+    def _limit_outcome(self) -> Outcome:
+        """There are three cases: the stall clock, the request's deadline, the first-content clock."""
+        timeouts = self._attempt.settings.timeouts
+        if self._attempt.committed_at is not None:
+            return Failure(FailureKind.STALL, f"no event for {timeouts.stall * 1000:.0f} ms after content")
+        if self._deadline.cuts(self._attempt.limit_at):
+            return Abandoned("request_timeout_ms passed")
+        return Failure(FailureKind.TIMEOUT, f"Request exceeded {self._attempt.limit * 1000:.0f}ms")
+
+    def _transport_outcome(self, error: TransportError) -> Outcome:
+        match error:
+            case ConnectFailed():
+                return Failure(FailureKind.CONNECT, str(error))
+            case ConnectionReset():
+                committed = self._attempt.committed_at is not None
+                return Failure(FailureKind.TRUNCATED if committed else FailureKind.RESET, str(error))
+            case _:
+                return Failure(FailureKind.PROTOCOL, str(error))
+
+    def _empty(self) -> bool:
+        return not self._backend.format.empty_is_legitimate(self.finish_reason)
+
+    def _empty_failure(self, *, terminal: bool) -> Failure:
+        reason = f" (finish_reason {self.finish_reason})" if self.finish_reason else ""
+        return Failure(FailureKind.EMPTY, f"the answer is empty{reason}", terminal=terminal)
+
+    def _wrong_content(self, response: HttpResponse) -> Failure:
+        wanted = "an event stream" if self._attempt.stream else "JSON"
+        content_type = response.headers.get("content-type", "no content-type")
+        return Failure(FailureKind.PROTOCOL, f"expected {wanted}, got {content_type}")
+
+    def _sniffed(self, response: HttpResponse, data: bytes) -> str:
+        return self._backend.format.sniff(response.headers.get("content-type"), data)
+
+    # Reading
+
+    async def _read(self, response: HttpResponse, limit: float) -> bytes:
+        """The next decoded bytes; ``b""`` at the proper end of the body."""
+        assert self._content is not None
+        while data := await self._watchdog.guard(response.read(), limit):
+            if decoded := self._content.decode(data):
+                return decoded
+        self._content.finish()
+        return b""
+
+    def _first_limit(self) -> float:
+        return min(self._attempt.limit_at, self._deadline.at)
+
+    def _stream_limit(self, now: float) -> float:
+        if self._marker_at is not None:
+            return self._marker_at + LINGER
+        if self._attempt.committed_at is None:
+            return self._first_limit()
+        return now + self._attempt.settings.timeouts.stall - self._waited
+
+    # Tokens
+
+    def _tokens(self) -> Tokens | None:
+        """What the backend said it cost, or an estimate once it has begun to answer."""
+        usage = self.usage
+        if usage is None:
+            if not self._characters:
+                return None
+            usage = self.usage = self._estimated_usage()
+            return Tokens(usage.input_tokens, usage.output_tokens, True)
+        hidden = 0 if self._visible_reasoning else usage.reasoning_tokens
+        return Tokens(
+            usage.input_tokens, usage.output_tokens, usage.estimated, max(0, usage.output_tokens - hidden)
+        )
+
+    def _estimated_usage(self) -> Usage:
+        asked = sum(map(_characters_of, self._request.messages))
+        return Usage(estimate_tokens(asked), estimate_tokens(self._characters), estimated=True)
+
+
+def _characters_of(value: Any) -> int:
+    """The characters of all texts inside a message."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return _total(value.values())
+    return _total(value) if isinstance(value, list | tuple) else 0
+
+
+def _total(values: Iterable[Any]) -> int:
+    return sum(map(_characters_of, values))

@@ -1,0 +1,1 @@
+"""Modelled backends in virtual time."""
