@@ -90,7 +90,7 @@ class Engine:
         if not events:
             return
         if self._waiters and any(isinstance(event, ProbeSettled) for event in events):
-            self._wake()
+            self.wake()
         self._fan_out.tell(events)
 
     def waiter(self) -> asyncio.Future[None]:
@@ -100,7 +100,8 @@ class Engine:
         future.add_done_callback(self._waiters.discard)
         return future
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Whoever waits for capacity looks again."""
         for future in tuple(self._waiters):
             if not future.done():
                 future.set_result(None)

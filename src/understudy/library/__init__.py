@@ -1,0 +1,1 @@
+"""COMPOSE: the balancer over engine, configuration and observers."""

@@ -1,0 +1,248 @@
+"""The balancer: one profile's backends behind `stream` and `complete`."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Literal, Protocol, cast
+
+from understudy.config.aliases import WireFormat as WireName
+from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
+from understudy.config.profile import LoadBalancerProfile, StandardProfile
+from understudy.config.store import ProfileStore, config_dir
+from understudy.core import stats as core_stats
+from understudy.core.policies import BY_NAME
+from understudy.core.pool import Member, Pool
+from understudy.core.settings import REGISTRY, MemberSettings, PoolSettings, Scope, Source, check_live, lookup
+from understudy.core.stats import Stats
+from understudy.library.answer import Answer
+from understudy.library.chat_stream import ChatStream
+from understudy.observe.logging import LoggingObserver
+from understudy.runtime.backend import Backend, WireFormat
+from understudy.runtime.clock import SystemClock
+from understudy.runtime.engine import Engine
+from understudy.runtime.ports import Clock, Observer, Transport
+from understudy.wire import openai_chat
+from understudy.wire.chat import ChatRequest
+
+Messages = Sequence[Mapping[str, Any]]
+TransportName = Literal["aiohttp", "pyreqwest"]
+
+_FORMATS: dict[WireName, ModuleType] = {WireName.OPENAI: openai_chat}
+
+
+class Random(Protocol):
+    """What the balancer needs of a `random.Random`."""
+
+    def random(self) -> float: ...
+
+
+class Balancer:
+    """Answers through a profile's members: skips, retries and fails over until one has answered.
+
+    Balancer.load("testlb489")                       # a saved profile, or a path
+    Balancer(LoadBalancerProfile(...), [member, …])  # profiles made in code
+
+    `settings` override the profile's, like ``--set``. `environ` is where key variables are looked up,
+    default the process's. `transport` is an adapter or its name. `clock`, `rng` and `observers` replace
+    the system's clock, the jitter's source and the listeners besides the log. An asynchronous context
+    manager: leaving it ends what is in flight and closes every connection.
+
+    Raises `ConfigurationError` when no member is usable, or a setting is wrong.
+    """
+
+    def __init__(
+        self,
+        profile: PoolProfile | LoadBalancerProfile | StandardProfile,
+        members: Iterable[StandardProfile] = (),
+        *,
+        settings: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        transport: Transport | TransportName = "aiohttp",
+        rng: Random | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        if not isinstance(profile, PoolProfile):
+            profile = make_pool(profile, members, os.environ if environ is None else environ)
+        self.profile = profile
+        self._option = dict(checked(key, value) for key, value in (settings or {}).items())
+        self._session: dict[str, Any] = {}
+        self._clock = clock or SystemClock()
+        self._pool = _pool(profile, self._option)
+        self._engine = Engine(
+            self._pool,
+            {slot.name: _backend(slot, profile) for slot in profile.members if slot.problem is None},
+            transport=_transport(transport) if isinstance(transport, str) else transport,
+            clock=self._clock,
+            jitter=(rng or random.Random()).random,  # noqa: S311 - jitter is no secret
+            observers=(LoggingObserver(), *observers),
+        )
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        transport: Transport | TransportName = "aiohttp",
+        rng: Random | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Balancer:
+        """The balancer of a saved profile. `home` is the configuration directory, default the user's.
+
+        Raises `ConfigurationError`: no such profile, a wrong one, or one without a usable member.
+        """
+        environ = os.environ if environ is None else environ
+        store = ProfileStore(config_dir(environ) if home is None else Path(home))
+        profile = load_pool(name_or_path, store, environ)
+        return cls(
+            profile,
+            settings=settings,
+            clock=clock,
+            transport=transport,
+            rng=rng,
+            observers=observers,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Balancer {self.profile.name}, {self.profile.policy}, {len(self.profile.members)} members>"
+
+    async def __aenter__(self) -> Balancer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is in flight with `BalancerClosed`, and close every connection. Idempotent."""
+        await self._engine.close()
+
+    def stream(self, prompt: str | Messages | ChatRequest, **fields: Any) -> ChatStream:
+        """The answer as it arrives.
+
+        `prompt` is a text, a list of messages, or a request; `fields` are those of a chat request
+        (``temperature``, ``max_tokens``, ``tools``, …). Iterating the result raises `RequestError`.
+        """
+        return ChatStream(self._engine.call(ChatRequest.of(prompt, fields), stream=True))
+
+    async def complete(self, prompt: str | Messages | ChatRequest, **fields: Any) -> Answer:
+        """The whole answer, asked for in one piece. Arguments as for `stream`.
+
+        Raises `AllBackendsFailed` (of which `RequestRejected` blames the request itself),
+        `NoBackendAvailable`, `DeadlineExceeded` or `BalancerClosed`.
+        """
+        async with ChatStream(self._engine.call(ChatRequest.of(prompt, fields), stream=False)) as stream:
+            return await stream.answer()
+
+    def stats(self) -> Stats:
+        """The pool at this instant; `to_dict` is the JSON, `str` the table."""
+        now, wall = self._clock.now(), self._clock.wall()
+
+        def instant(monotonic: float) -> str:
+            moment = datetime.fromtimestamp(wall - (now - monotonic), UTC)
+            return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+        return core_stats.stats(self._pool, now, instant)
+
+    # Live settings
+
+    def set(self, key: str, value: Any) -> None:
+        """Change a setting from the next decision on; raises `SettingError`."""
+        canonical, checked_value = checked(key, value)
+        self._session[canonical] = checked_value
+        self._apply()
+
+    def unset(self, key: str) -> None:
+        """Take a live change back; raises `SettingError` for an unknown key."""
+        self._session.pop(lookup(key).key, None)
+        self._apply()
+
+    def setting(self, key: str) -> tuple[Any, Source]:
+        """A setting's value in force and where it came from; raises `SettingError`."""
+        return self.profile.layers(None, self._option, self._session).effective(key)
+
+    def settings(self) -> dict[str, tuple[Any, Source]]:
+        """Every setting that can be changed here, with its value and where it came from."""
+        live = (setting.key for setting in REGISTRY if setting.scope is not Scope.MEMBER)
+        return {key: self.setting(key) for key in live}
+
+    def _apply(self) -> None:
+        self._pool.settings = PoolSettings.of(self.profile.layers(None, self._option, self._session))
+        for member, slot in zip(self._pool.members, self.profile.members, strict=True):
+            member.settings = _member_settings(slot, self.profile, self._option, self._session)
+        self._engine.wake()
+
+
+def checked(key: str, value: Any) -> tuple[str, Any]:
+    """A live setting's canonical key and checked value; text is read as on a command line."""
+    if isinstance(value, str):
+        return check_live(key, value)
+    setting = lookup(key)
+    return setting.key, setting.check(value)
+
+
+def _pool(profile: PoolProfile, option: Mapping[str, Any]) -> Pool:
+    members = [
+        Member(
+            slot.name,
+            index,
+            _member_settings(slot, profile, option, {}),
+            None if slot.problem is None else slot.problem[0],
+        )
+        for index, slot in enumerate(profile.members)
+    ]
+    settings = PoolSettings.of(profile.layers(None, option))
+    return Pool(profile.name, BY_NAME[profile.policy](), members, settings)
+
+
+def _member_settings(
+    slot: MemberSlot, profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str, Any]
+) -> MemberSettings:
+    return MemberSettings.of(profile.layers(slot, option, session))
+
+
+def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
+    member = slot.profile
+    assert member is not None, "a usable member has a profile"
+    return Backend(
+        slot.name,
+        cast(WireFormat, _FORMATS[member.wire_format]),
+        base_url=member.base_url,
+        model=member.model,
+        key=None if slot.key is None else slot.key.reveal(),
+        defaults=profile.params(slot),
+        asks_usage=member.knows_stream_usage,
+        ca_file=None if member.ca_file is None else str(member.ca_file),
+    )
+
+
+def _aiohttp() -> Transport:
+    from understudy.runtime.aiohttp_transport import AiohttpTransport
+
+    return AiohttpTransport()
+
+
+def _pyreqwest() -> Transport:
+    from understudy.runtime.pyreqwest_transport import PyreqwestTransport
+
+    return PyreqwestTransport()
+
+
+_TRANSPORTS: dict[TransportName, Callable[[], Transport]] = {"aiohttp": _aiohttp, "pyreqwest": _pyreqwest}
+
+
+def _transport(name: TransportName) -> Transport:
+    return _TRANSPORTS[name]()

@@ -1,0 +1,1 @@
+"""Observers of the core's events: one integration per file."""
