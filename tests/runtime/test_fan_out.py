@@ -1,0 +1,35 @@
+"""Facts about telling observers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from understudy.core.events import ProbeSettled
+from understudy.runtime.fan_out import FanOut
+
+
+class Broken:
+    def observe(self, event: Any) -> None:
+        raise RuntimeError("observer bug")
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def observe(self, event: Any) -> None:
+        self.heard.append(event)
+
+
+def test_a_broken_observer_is_logged_once_and_the_others_hear_everything(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listener = Listener()
+    events = [ProbeSettled(1.0, 1, "a"), ProbeSettled(2.0, 1, "a")]
+    with caplog.at_level(logging.ERROR):
+        FanOut([Broken(), listener]).tell(events)
+    assert listener.heard == events
+    assert [record.message.split(" failed")[0][:8] for record in caplog.records] == ["observer"]
