@@ -5,21 +5,36 @@ bug can sit on both sides of a test. A fault is a *script*: what is played at ea
 
 ::
 
-    provider            the server: FaultProvider
-    service             one connection: request, cue, performance
-    connection, http    bytes in and out, knowing when the client left
-    script, cue         the text of a script; which of its steps is this attempt's
-    vocabulary, word    every fault word in one table; what a word is
-    replies, timing, endings …                  the words, by kind
-    plan, act, performance, player              what an attempt will be, as values; then as bytes
-    answer, openai_chat, event_stream           the canonical answer and its format
-    log, control        what was seen; what is said from outside
+    provider, listener       the server: FaultProvider
+    service                  one connection: request, cue, performance
+    connection, http         bytes in and out, knowing when the client left
+    repertoire, cue, script  whose script is it; which step is this attempt's; the text of scripts
+    vocabulary, word         every fault word in one table; what a word is
+    replies timing endings events lines bodies heads answers         the words, by kind
+    plan, act, performance, player                     an attempt as values, then as bytes
+    answer, openai_chat, event_stream, wordings        the canonical answer and its format
+    log, waiting, control    what was seen; waiting for it; what is said from outside
+    ports                    ports where no provider is
+    reference                the fault words as a table, for people
 """
 
 from understudy.faults.answer import TEXT, TOKENS, Answer, ToolCall
 from understudy.faults.log import Request
+from understudy.faults.ports import SilentPort, closed_port, full_port
 from understudy.faults.provider import FaultProvider
 from understudy.faults.script import Script
 from understudy.faults.word import ScriptError
 
-__all__ = ["TEXT", "TOKENS", "Answer", "FaultProvider", "Request", "Script", "ScriptError", "ToolCall"]
+__all__ = [
+    "TEXT",
+    "TOKENS",
+    "Answer",
+    "FaultProvider",
+    "Request",
+    "Script",
+    "ScriptError",
+    "SilentPort",
+    "ToolCall",
+    "closed_port",
+    "full_port",
+]

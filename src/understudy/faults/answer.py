@@ -23,6 +23,7 @@ TOKENS: tuple[str, ...] = (
 )  # fmt: skip
 
 TEXT = "".join(TOKENS)
+NO_FINISH = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Answer:
     """What a backend says when it is well.
 
     `model` None echoes the model asked for. `finish` None is ``tool_calls`` after tool calls,
-    else ``stop``. `choices` None follows the request. `piece` is the number of characters of
-    tool-call arguments per event.
+    else ``stop``; `NO_FINISH` is none at all. `choices` None follows the request. `piece` is the
+    number of characters of tool-call arguments per event. `is_null`: content is null, not blank.
     """
 
     tokens: tuple[str, ...] = TOKENS
@@ -66,14 +67,18 @@ class Answer:
     choices: int | None = None
     piece: int = 4
     interleaved: bool = False
+    reasoning_field: str = "reasoning_content"
+    is_null: bool = False
 
     @property
     def text(self) -> str:
         return "".join(self.tokens)
 
     @property
-    def finish_reason(self) -> str:
-        return self.finish or ("tool_calls" if self.tool_calls else "stop")
+    def finish_reason(self) -> str | None:
+        if self.finish is None:
+            return "tool_calls" if self.tool_calls else "stop"
+        return None if self.finish == NO_FINISH else self.finish
 
     @property
     def output_tokens(self) -> int:

@@ -108,6 +108,13 @@ class Connection(asyncio.Protocol):
         while not self._writable:
             await self._woken()
 
+    async def write_last(self, data: bytes) -> None:
+        """Write if anybody is still there."""
+        try:
+            await self.write(data)
+        except ClientLeft:
+            return
+
     async def wait(self, seconds: float | None) -> None:
         """Returns after so long; raises `ClientLeft` as soon as the client leaves."""
         try:

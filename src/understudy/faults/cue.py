@@ -13,6 +13,7 @@ from understudy.faults.plan import Plan
 from understudy.faults.script import Occasion, Script, Step
 
 FINE = Step("fine")
+OVERLOADED = Script.parse("503 message='more than this provider can take'").steps[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Prompter:
         self.script = script
         self.active = 0
         self._fine = Cue(FINE.text, plan)
+        self._overloaded = Cue("over capacity", OVERLOADED.plan(plan))
         self._cues = [Cue(step.text, step.plan(plan)) for step in script.steps]
         self._rng = rng
         self._index = 0
@@ -46,6 +48,8 @@ class Prompter:
             return self._fine
         cue = self._cues[self._index]
         self._use(step)
+        if step.capacity is not None and self.active > step.capacity:
+            return self._overloaded
         return cue if self._applies(step, occasions) else self._fine
 
     def _step(self, now: float) -> Step | None:
@@ -80,7 +84,5 @@ class Prompter:
 
     def _applies(self, step: Step, occasions: frozenset[Occasion]) -> bool:
         if not occasions.issuperset(step.occasions):
-            return False
-        if step.busy is not None and self.active <= step.busy:
             return False
         return step.chance >= 1 or self._rng.random() < step.chance

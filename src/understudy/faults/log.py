@@ -1,4 +1,4 @@
-"""What the provider saw: one record per request, and ways to wait for what is still to come.
+"""What the provider saw: one record per request.
 
 1. Times are monotonic seconds (`time.monotonic`), so they can be compared with the test's own.
 2. A key is never kept: `credential` is a short hash of it, `headers` are without it.
@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from understudy.faults.waiting import Changes
 
 BODY_BUDGET = 64 * 1024 * 1024
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
@@ -69,18 +70,18 @@ class Request:
 class RequestLog:
     """The newest requests. `count` are all that have arrived since the start or `clear`."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, changes: Changes) -> None:
         self.requests: deque[Request] = deque(maxlen=size)
         self.count = 0
         self._bodies: deque[Request] = deque()
         self._body_bytes = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self.changes = changes
 
     def add(self, request: Request) -> None:
         self.requests.append(request)
         self.count += 1
         self._keep_body(request)
-        self.changed()
+        self.changes.happened()
 
     def _keep_body(self, request: Request) -> None:
         self._bodies.append(request)
@@ -94,18 +95,3 @@ class RequestLog:
         self.requests.clear()
         self._bodies.clear()
         self.count = self._body_bytes = 0
-
-    def changed(self) -> None:
-        """Wake everybody who waits."""
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
-
-    async def wait_until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Raises `TimeoutError` if it has not become true in `timeout` seconds."""
-        async with asyncio.timeout(timeout):
-            while not condition():
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiters.add(waiter)
-                await waiter

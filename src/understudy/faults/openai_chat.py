@@ -84,9 +84,13 @@ def _no_usage() -> dict[str, Any]:
     return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
+def _choices(plan: Plan, call: Call) -> int:
+    return call.choices if plan.answer.choices is None else plan.answer.choices
+
+
 def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
     """A unary answer."""
-    answer, choices = plan.answer, plan.answer.choices or call.choices
+    answer, choices = plan.answer, _choices(plan, call)
     body: dict[str, Any] = {
         "id": stage.identity.decode(),
         "object": "chat.completion",
@@ -108,9 +112,9 @@ def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
 
 
 def _message(answer: Answer) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": _content(answer), "refusal": None}
     if answer.reasoning:
-        message["reasoning_content"] = "".join(answer.reasoning)
+        message[answer.reasoning_field] = "".join(answer.reasoning)
     if answer.tool_calls:
         message["tool_calls"] = [
             {
@@ -123,13 +127,41 @@ def _message(answer: Answer) -> dict[str, Any]:
     return message
 
 
+def _content(answer: Answer) -> str | None:
+    speaks_otherwise = answer.is_null or answer.tool_calls or answer.reasoning
+    return answer.text or (None if speaks_otherwise else "")
+
+
+def bare_chunk(delta: Mapping[str, Any]) -> bytes:
+    """A chunk without an envelope: all that a lenient reader needs."""
+    return dump({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+
+
+def error_chunk(value: Any) -> bytes:
+    """An error that comes as a chunk, with a finish reason that says so."""
+    error = value.get("error", value)
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
+    return dump({"object": "chat.completion.chunk", "choices": [choice], "error": error})
+
+
+def azure_prelude() -> bytes:
+    results = [{"prompt_index": 0, "content_filter_results": {}}]
+    empty = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
+    return dump({**empty, "prompt_filter_results": results})
+
+
+def prefixed(body: bytes, data: bytes) -> bytes:
+    """A unary answer with more bytes in front of its first choice's text."""
+    return body.replace(b'"content":"', b'"content":"' + data, 1)
+
+
 class Writer:
     """Writes the events of one stream."""
 
     def __init__(self, plan: Plan, call: Call, stage: Stage) -> None:
         self.plan, self.call = plan, call
         self.answer = plan.answer
-        self.choices = plan.answer.choices or call.choices
+        self.choices = _choices(plan, call)
         self.shows_usage = plan.usage in ("always", "zero", "twice", "finish") or (
             plan.usage == "asked" and call.include_usage
         )
@@ -146,8 +178,8 @@ class Writer:
         for index, delta in self._content():
             mark += 1
             yield Event(self.chunk(self._choice(index, delta)), mark)
-        for index in range(self.choices):
-            yield Event(self._finish(index), FINISH)
+        if self.answer.finish_reason is not None:
+            yield from (Event(self._finish(index), FINISH) for index in range(self.choices))
         yield from self._usage_events()
         yield Event(b"[DONE]", DONE)
 
@@ -161,6 +193,8 @@ class Writer:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
     def _preamble(self) -> Timeline:
+        if not self.choices:
+            yield Event(self.chunk(), PREAMBLE)
         for index in range(self.choices):
             delta = {"role": "assistant", "content": "", "refusal": None}
             yield Event(self.chunk(self._choice(index, delta)), PREAMBLE)
@@ -172,11 +206,13 @@ class Writer:
 
     def _deltas(self) -> Iterator[dict[str, Any]]:
         for token in self.answer.reasoning:
-            yield {"reasoning_content": token}
+            yield {self.answer.reasoning_field: token}
         for token in self.answer.tokens:
             yield {"content": token}
         for tool in self._tool_deltas():
             yield {"tool_calls": [tool]}
+        if self.answer.is_null:
+            yield {"content": None}
 
     def _tool_deltas(self) -> Iterator[dict[str, Any]]:
         streams = [list(self._tool(index)) for index in range(len(self.answer.tool_calls))]

@@ -21,12 +21,15 @@ Usage = Literal["asked", "missing", "always", "zero", "twice", "finish"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where and when an attempt is played. `wall` is seconds since the Unix epoch."""
+    """Where and when an attempt is played.
+
+    `wall` is seconds since the Unix epoch, `other_origin` this provider under another host name.
+    """
 
     identity: bytes
     created: int
     wall: float
-    origin: str
+    other_origin: str
     path: str
 
 

@@ -8,13 +8,14 @@
     qualifier = "30%"          this often, else fine
               | "3x"           for three attempts
               | "for 60s"      until so long after its first attempt
-              | "when stream" | "when unary" | "when usage" | "when reused" | "when busy=2"
+              | "capacity 2"   503 when more than so many of its requests are being answered
+              | "when stream" | "when unary" | "when usage" | "when reused"
 
 1. Every attempt uses one step up, whether or not the step's qualifiers let it be played; an
    attempt that a qualifier spares is answered fine.
 2. The last step repeats; with ``3x`` or ``for`` it is over after that and all is fine; with
    ``loop`` the script begins anew.
-3. ``down 60s`` is ``for 60s status 503``.
+3. ``down 60s`` is ``for 60s status 503``. Qualifiers with nothing behind them qualify ``fine``.
 4. Values with blanks, ``;`` or ``+`` are quoted with ' or ".
 """
 
@@ -54,7 +55,7 @@ class Step:
     times: int | None = None
     lasting: float | None = None
     occasions: tuple[Occasion, ...] = ()
-    busy: int | None = None
+    capacity: int | None = None
 
     def plan(self, plan: Plan) -> Plan:
         for clause in self.clauses:
@@ -133,6 +134,7 @@ def _step(tokens: list[Token]) -> Step:
     step = Step(" ".join(token.written for token in tokens))
     while tokens and (qualified := _qualified(step, tokens)) is not None:
         step, tokens = qualified
+        tokens = tokens or [_token("fine")]
     return replace(step, clauses=tuple(_clause(part) for part in _split(tokens, "+")))
 
 
@@ -147,6 +149,8 @@ def _qualified(step: Step, tokens: list[Token]) -> tuple[Step, list[Token]] | No
         return replace(step, lasting=_value(duration, "for", _next(tokens))), rest
     if first == "down":
         return replace(step, lasting=_value(duration, "down", _next(tokens))), rest or [_token("503")]
+    if first == "capacity":
+        return replace(step, capacity=_value(count, "capacity", _next(tokens))), rest
     if first == "when":
         return _when(step, tokens), rest
     return None
@@ -164,13 +168,11 @@ def _value(read: Any, what: str, text: str) -> Any:
 
 
 def _when(step: Step, tokens: list[Token]) -> Step:
-    if len(tokens) > 1 and tokens[1].name == "busy":
-        return replace(step, busy=_value(count, "busy", tokens[1].text))
     word = _next(tokens)
     for occasion in OCCASIONS:
         if word == occasion:
             return replace(step, occasions=(*step.occasions, occasion))
-    raise ScriptError(f"'when' knows no {word!r}", hint=f"it knows {', '.join(OCCASIONS)} and busy=NUMBER")
+    raise ScriptError(f"'when' knows no {word!r}", hint=f"it knows {', '.join(OCCASIONS)}")
 
 
 def _clause(tokens: list[Token]) -> Clause:

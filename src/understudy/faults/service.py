@@ -4,34 +4,41 @@
 2. ``GET …/models``: always well.
 3. ``/control/…``: never logged, uses no step up.
 4. anything else: 404. The path that a redirect names is answered fine and uses no step up.
-5. An answer that every request of its kind gets is written once a second and stamped with each
-   request's id, so that a healthy provider costs next to nothing.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from understudy.faults import openai_chat
-from understudy.faults.act import End, Part, Timeline
 from understudy.faults.answer import Call
 from understudy.faults.connection import ClientLeft, Connection
 from understudy.faults.control import PREFIX, Control
 from understudy.faults.cue import Cue, Prompter
 from understudy.faults.http import BadRequest, HttpRequest, whole_response
 from understudy.faults.log import SECRET_HEADERS, Request, RequestLog, credential_id
-from understudy.faults.performance import perform
+from understudy.faults.performance import Prepared, perform
 from understudy.faults.plan import Plan, Stage
 from understudy.faults.player import Player
 from understudy.faults.repertoire import Repertoire
+from understudy.faults.replies import MOVED
 from understudy.faults.script import Occasion
 from understudy.faults.word import ScriptError
 
-MOVED = "/moved/"
+DEFAULT_MODEL = "gpt-understudy"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and where its answer goes."""
+
+    connection: Connection
+    http: HttpRequest
+    request: Request
 
 
 class Service:
@@ -46,10 +53,10 @@ class Service:
         time_scale: float,
         settled: Callable[[Request], None],
     ) -> None:
-        self.origin = ""
+        self.other_origin = ""
         self._repertoire, self._log = repertoire, log
         self._control = Control(repertoire, log)
-        self._written = Written(plan)
+        self._prepared = Prepared(plan)
         self._fine = Cue("fine", plan)
         self._time_scale = time_scale
         self._settled = settled
@@ -66,7 +73,7 @@ class Service:
         except ClientLeft:
             pass
         except BadRequest as error:
-            await _write_last(connection, _problem(error.status, str(error)))
+            await connection.write_last(_problem(error.status, str(error)))
         finally:
             connection.close()
 
@@ -78,15 +85,9 @@ class Service:
             return http.keep_alive
         request = self._enter(http, number, reused)
         try:
-            return await self._answer(connection, http, request)
-        except ClientLeft:
-            request.client_closed = connection.left_at
-            raise
+            return await self._answer(Exchange(connection, http, request))
         finally:
-            if request.client_closed is None:
-                request.finished = time.monotonic()
-            self._log.changed()
-            self._settled(request)
+            self._settle(connection, request)
 
     def _enter(self, http: HttpRequest, connection: int, reused: bool) -> Request:
         self._requests += 1
@@ -105,105 +106,78 @@ class Service:
         self._log.add(request)
         return request
 
-    async def _answer(self, connection: Connection, http: HttpRequest, request: Request) -> bool:
-        if http.method == "GET" and http.path.endswith(openai_chat.MODELS_PATH):
-            return await self._write(connection, http, request, 200, self._models())
-        if http.method != "POST" or not http.path.endswith(openai_chat.ANSWER_PATH):
-            body = openai_chat.error_body(f"no such path: {http.path}", kind="invalid_request_error")
-            return await self._write(connection, http, request, 404, body)
-        if not isinstance(request.body, dict):
-            body = openai_chat.error_body("the body is not a JSON object", kind="invalid_request_error")
-            return await self._write(connection, http, request, 400, body)
-        return await self._perform(connection, http, request)
+    def _settle(self, connection: Connection, request: Request) -> None:
+        """The client has left, unless the provider was done before it noticed."""
+        if request.finished is None:
+            request.client_closed = connection.left_at
+        self._log.changes.happened()
+        self._settled(request)
 
-    async def _write(
-        self, connection: Connection, http: HttpRequest, request: Request, status: int, body: bytes
-    ) -> bool:
-        request.status = status
-        await connection.write(whole_response(status, body))
-        return http.keep_alive
+    async def _answer(self, exchange: Exchange) -> bool:
+        http, body = exchange.http, exchange.request.body
+        if http.method == "GET" and http.path.endswith(openai_chat.MODELS_PATH):
+            return await self._write(exchange, 200, self._models())
+        if http.method != "POST" or not http.path.endswith(openai_chat.ANSWER_PATH):
+            return await self._refuse(exchange, 404, f"nothing is at {http.path}")
+        if not isinstance(body, dict):
+            return await self._refuse(exchange, 400, "the body is not a JSON object")
+        return await self._perform(exchange, openai_chat.read_call(body))
+
+    async def _refuse(self, exchange: Exchange, status: int, message: str) -> bool:
+        return await self._write(
+            exchange, status, openai_chat.error_body(message, kind="invalid_request_error")
+        )
+
+    async def _write(self, exchange: Exchange, status: int, body: bytes) -> bool:
+        exchange.request.status = status
+        await exchange.connection.write(whole_response(status, body))
+        exchange.request.finished = time.monotonic()
+        return exchange.http.keep_alive
 
     def _models(self) -> bytes:
-        names = sorted({"gpt-understudy", *self._repertoire.models})
-        return openai_chat.models_body(names, self._created)
+        return openai_chat.models_body(sorted({DEFAULT_MODEL, *self._repertoire.models}), self._created)
 
-    async def _perform(self, connection: Connection, http: HttpRequest, request: Request) -> bool:
-        call = openai_chat.read_call(request.body)
+    async def _perform(self, exchange: Exchange, call: Call) -> bool:
+        request = exchange.request
         request.model, request.stream, request.prompt_size = call.model, call.stream, call.prompt_size
         try:
             prompter = self._repertoire.prompter(call.model)
         except ScriptError as error:
-            body = openai_chat.error_body(f"{error.message} ({error.hint})", kind="invalid_request_error")
-            return await self._write(connection, http, request, 400, body)
+            return await self._refuse(exchange, 400, error.message)
         prompter.active += 1
         try:
-            return await self._play(connection, http, request, call, self._cue(prompter, http, request, call))
+            return await self._play(exchange, call, self._cue(prompter, exchange, call))
         finally:
             prompter.active -= 1
 
-    def _cue(self, prompter: Prompter, http: HttpRequest, request: Request, call: Call) -> Cue:
-        if MOVED in http.path:
+    def _cue(self, prompter: Prompter, exchange: Exchange, call: Call) -> Cue:
+        if MOVED in exchange.http.path:
             return self._fine
         occasions: set[Occasion] = {"stream" if call.stream else "unary"}
         if call.include_usage:
             occasions.add("usage")
-        if request.reused:
+        if exchange.request.reused:
             occasions.add("reused")
-        # A script's durations are long beside the real clock if the provider's is quick.
-        return prompter.take(request.arrived / self._time_scale, frozenset(occasions))
+        # In the script's own time, which the time scale makes pass faster.
+        return prompter.take(exchange.request.arrived / self._time_scale, frozenset(occasions))
 
-    async def _play(
-        self, connection: Connection, http: HttpRequest, request: Request, call: Call, cue: Cue
-    ) -> bool:
-        plan = cue.plan if http.keep_alive else replace(cue.plan, closing="say")
-        stage = Stage(
-            openai_chat.identity(request.number), self._created, time.time(), self.origin, http.path
-        )
-        request.step = cue.text
-        player = Player(connection, request, plan, self._time_scale)
-        await player.play(self._written.timeline(plan, call, stage) or perform(plan, call, stage))
+    async def _play(self, exchange: Exchange, call: Call, cue: Cue) -> bool:
+        plan = cue.plan if exchange.http.keep_alive else replace(cue.plan, closing="say")
+        exchange.request.step = cue.text
+        player = Player(exchange.connection, exchange.request, plan, self._time_scale)
+        stage = self._stage(exchange)
+        await player.play(self._prepared.timeline(plan, call, stage) or perform(plan, call, stage))
+        exchange.request.finished = time.monotonic()
         return player.whole and plan.closing == "keep" and plan.version == "1.1"
 
-
-class Written:
-    """Answers to `plan` that have been written already, for the current second."""
-
-    LIMIT = 256
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._second = 0
-        self._parts: dict[Call, tuple[Part, ...]] = {}
-
-    def timeline(self, plan: Plan, call: Call, stage: Stage) -> Timeline | None:
-        """None if the plan is another one."""
-        if plan is not self._plan or plan.pace:
-            return None
-        if int(stage.wall) != self._second or len(self._parts) >= self.LIMIT:
-            self._second = int(stage.wall)
-            self._parts.clear()
-        parts = self._parts.get(call)
-        if parts is None:
-            parts = self._parts[call] = self._write(call, stage)
-        return self._stamped(parts, stage.identity)
-
-    def _write(self, call: Call, stage: Stage) -> tuple[Part, ...]:
-        acts = perform(self._plan, call, replace(stage, identity=openai_chat.IDENTITY))
-        parts = tuple(act for act in acts if isinstance(act, Part))
-        # A unary answer goes out in one piece.
-        return parts if call.stream else (Part(b"".join(part.data for part in parts), parts[-1].mark),)
-
-    def _stamped(self, parts: tuple[Part, ...], identity: bytes) -> Timeline:
-        for part in parts:
-            yield Part(part.data.replace(openai_chat.IDENTITY, identity), part.mark)
-        yield End()
-
-
-async def _write_last(connection: Connection, response: bytes) -> None:
-    try:
-        await connection.write(response)
-    except ClientLeft:
-        return
+    def _stage(self, exchange: Exchange) -> Stage:
+        return Stage(
+            identity=openai_chat.identity(exchange.request.number),
+            created=self._created,
+            wall=time.time(),
+            other_origin=self.other_origin,
+            path=exchange.http.path,
+        )
 
 
 def _problem(status: int, message: str) -> bytes:
@@ -215,6 +189,3 @@ def _body(data: bytes) -> Any:
         return json.loads(data) if data else None
     except ValueError:
         return None
-
-
-__all__ = ["Mapping", "Service"]

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from understudy.faults import endings, replies, timing
+from understudy.faults import answers, bodies, endings, events, heads, lines, replies, timing
 from understudy.faults.word import Word
 
-WORDS: dict[str, Word] = {
-    word.name: word for words in (replies.WORDS, timing.WORDS, endings.WORDS) for word in words
+KINDS: dict[str, tuple[Word, ...]] = {
+    "Instead of an answer": replies.WORDS,
+    "Late, slow, silent": timing.WORDS,
+    "How the connection ends": endings.WORDS,
+    "Inside the answer": events.WORDS,
+    "How events are written": lines.WORDS,
+    "The body as bytes": bodies.WORDS,
+    "Head and connection": heads.WORDS,
+    "Other healthy answers": answers.WORDS,
 }
+
+WORDS: dict[str, Word] = {word.name: word for words in KINDS.values() for word in words}

@@ -1,0 +1,242 @@
+"""Words about what an answer says of itself: broken events, errors, usage, endings.
+
+A stream gets the fault as an event of its own, so that the canonical text around it stays whole; a
+unary answer, which has no events, becomes the fault or carries it inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import cycle
+from typing import cast
+
+from understudy.faults import openai_chat
+from understudy.faults.act import (
+    DONE,
+    HEAD,
+    Act,
+    Change,
+    Cut,
+    End,
+    Event,
+    Part,
+    Pause,
+    Timeline,
+    ending,
+    inserting,
+    until,
+)
+from understudy.faults.answer import NO_FINISH
+from understudy.faults.plan import Edit, Plan, Usage
+from understudy.faults.replies import wording
+from understudy.faults.word import Option, Word, duration, one_of, position, positive, size
+from understudy.faults.wordings import WORDINGS, Wording
+
+MALFORMED = {
+    "json": b'{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":"bro',
+    "text": b"upstream connect error or disconnect before headers",
+    "bytes": b"\xff\xfe\x00\x9f\x92",
+    "shape": b'{"id":"chatcmpl-broken","choices":"none"}',
+    "array": b"[1,2,3]",
+}
+STRAY = openai_chat.bare_chunk({"content": " THIS MUST NOT BE SEEN"})
+
+
+def _changed(plan: Plan, change: Change, edit: Edit | None = None) -> Plan:
+    plan = replace(plan, stream_changes=(*plan.stream_changes, change))
+    return plan if edit is None else replace(plan, edits=(*plan.edits, edit))
+
+
+def _event(after: int, data: bytes) -> Event:
+    # No event can come before the head.
+    return Event(data, max(after, HEAD))
+
+
+def malformed(plan: Plan, *, kind: str, after: int) -> Plan:
+    broken = _event(after, MALFORMED[kind])
+    return _changed(plan, inserting(broken.mark, broken), lambda _: broken.data)
+
+
+def error(plan: Plan, *, wording: Wording, after: int, then: str, form: str) -> Plan:
+    body = wording.body
+    event = _event(after, body if form == "object" else openai_chat.error_chunk(wording.value))
+    rest: dict[str, tuple[Act, ...]] = {
+        "end": (End(),),
+        "done": (Event(b"[DONE]", DONE), End()),
+        "cut": (Cut(),),
+        "open": (Pause(None, DONE),),
+    }
+    return _changed(plan, ending(event.mark, (event, *rest[then])), lambda _: body)
+
+
+def invalid_utf8(plan: Plan, *, after: int) -> Plan:
+    event = _event(after, openai_chat.bare_chunk({"content": "?"}).replace(b"?", b"\xff\xc3"))
+    return _changed(plan, inserting(event.mark, event), lambda body: openai_chat.prefixed(body, b"\xff\xc3"))
+
+
+def big_event(plan: Plan, *, size: int, after: int) -> Plan:
+    text = "x" * size
+    event = _event(after, openai_chat.bare_chunk({"content": text}))
+    return _changed(
+        plan, inserting(event.mark, event), lambda body: openai_chat.prefixed(body, text.encode())
+    )
+
+
+def pings(plan: Plan, *, every: float, times: int | None, kind: str, after: int) -> Plan:
+    after = max(after, HEAD)
+    ping: dict[str, Act] = {
+        "comment": Part(b": still here\n\n", after),
+        "event": Part(b'event: ping\ndata: {"type":"ping"}\n\n', after),
+        "delta": Event(openai_chat.bare_chunk({}), after),
+    }
+    acts = (Pause(every, after), ping[kind])
+    if times is not None:
+        return _changed(plan, inserting(after, *acts * times))
+
+    def forever(timeline: Timeline) -> Timeline:
+        yield from until(timeline, after)
+        yield from cycle(acts)
+
+    return _changed(plan, forever)
+
+
+def usage(plan: Plan, *, kind: str) -> Plan:
+    return replace(plan, usage=cast(Usage, kind))
+
+
+def done(plan: Plan, *, kind: str) -> Plan:
+    marker = Event(b"[DONE]", DONE)
+    changes: dict[str, Change] = {
+        "missing": _without_done,
+        "twice": inserting(DONE, marker),
+        "data-after": inserting(DONE, Event(STRAY, DONE), marker),
+    }
+    return _changed(plan, changes[kind])
+
+
+def _without_done(timeline: Timeline) -> Timeline:
+    return (act for act in timeline if act.mark != DONE)
+
+
+def _only_done(timeline: Timeline) -> Timeline:
+    return (act for act in timeline if act.mark <= HEAD or act.mark >= DONE)
+
+
+def empty(plan: Plan, *, kind: str, finish: str | None) -> Plan:
+    answer = replace(plan.answer, tokens=(), finish=_finish(finish))
+    match kind:
+        case "choices":
+            return replace(plan, answer=replace(answer, choices=0))
+        case "null":
+            return replace(plan, answer=replace(answer, is_null=True))
+        case "space":
+            return replace(plan, answer=replace(answer, tokens=(" ", "\n\n")))
+        case "done":
+            return _changed(plan, _only_done, lambda _: b"{}")
+        case "body":
+            return _changed(plan, ending(HEAD, (End(),)), lambda _: b"")
+        case _:
+            return replace(plan, answer=answer)
+
+
+def finish(plan: Plan, *, reason: str, after: int | None) -> Plan:
+    tokens = plan.answer.tokens[:after]
+    return replace(plan, answer=replace(plan.answer, finish=_finish(reason), tokens=tokens))
+
+
+def _finish(reason: str | None) -> str | None:
+    return NO_FINISH if reason == "none" else reason
+
+
+def azure(plan: Plan) -> Plan:
+    return _changed(plan, inserting(HEAD, Event(openai_chat.azure_prelude(), HEAD)))
+
+
+WORDS = (
+    Word(
+        "malformed",
+        "one event that cannot be read, the rest is fine; a unary answer is nothing else",
+        malformed,
+        (Option("kind", one_of(*MALFORMED), "json", bare=True), Option("after", position, 10)),
+        "malformed after=10",
+        "F16 F17",
+    ),
+    Word(
+        "error",
+        "an error object inside a 200, in a provider's own words; then= what follows it",
+        error,
+        (
+            Option("wording", wording, WORDINGS["openai-server"], bare=True),
+            Option("after", position, 20),
+            Option("then", one_of("end", "done", "cut", "open"), "end"),
+            Option("form", one_of("object", "chunk"), "object"),
+        ),
+        "error openai-overloaded after=20",
+        "F09 F18 F34",
+    ),
+    Word(
+        "invalid-utf8",
+        "a token that is no UTF-8",
+        invalid_utf8,
+        (Option("after", position, 10),),
+        "invalid-utf8 after=10",
+        "F51",
+    ),
+    Word(
+        "big-event",
+        "one token of so many bytes, on one line",
+        big_event,
+        (Option("size", size, 10_000_000, bare=True), Option("after", position, 10)),
+        "big-event 10MB",
+        "F41",
+    ),
+    Word(
+        "pings",
+        "signs of life instead of content; with times= the answer goes on after so many",
+        pings,
+        (
+            Option("every", duration, 2.0),
+            Option("times", positive, None),
+            Option("kind", one_of("comment", "event", "delta"), "comment"),
+            Option("after", position, HEAD),
+        ),
+        "pings every=2s",
+        "F08",
+    ),
+    Word(
+        "usage",
+        "usage missing, zero, twice (the first wrong), unasked (always), or with the finish reason",
+        usage,
+        (Option("kind", one_of("missing", "zero", "twice", "always", "finish"), bare=True),),
+        "usage twice",
+        "F44",
+    ),
+    Word(
+        "done",
+        "the [DONE] event missing, twice, or followed by more data",
+        done,
+        (Option("kind", one_of("missing", "twice", "data-after"), bare=True),),
+        "done data-after",
+        "F45 F46",
+    ),
+    Word(
+        "empty",
+        "an answer without content: no choices, null, blank or white space, only [DONE], no body",
+        empty,
+        (
+            Option("kind", one_of("blank", "null", "space", "choices", "done", "body"), bare=True),
+            Option("finish", str, None),
+        ),
+        "empty null finish=length",
+        "F38",
+    ),
+    Word(
+        "finish",
+        "another finish reason (none: null), also early",
+        finish,
+        (Option("reason", str, bare=True), Option("after", position, None)),
+        "finish content_filter after=20",
+        "F35",
+    ),
+    Word("azure", "a first event as Azure sends it, without choices", azure, example="azure", faults="F35"),
+)

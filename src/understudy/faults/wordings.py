@@ -1,0 +1,373 @@
+"""How providers word their errors: the status and the body that each really sends.
+
+One row per provider and cause. The bodies are literal, so that the classifier they are meant for
+meets what it will meet in the field, and not a copy of its own table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from understudy.faults.openai_chat import dump
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One provider's error. `error` is what its stream would carry, too."""
+
+    name: str
+    status: int
+    meaning: str
+    value: Any
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        return dump(self.value)
+
+
+def _openai(message: str, kind: str | None, code: Any = None, param: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _anthropic(message: str, kind: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_000000000000"}
+
+
+def _gemini(code: int, message: str, status: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "status": status}}
+
+
+def _vllm(code: int, message: str, kind: str) -> dict[str, Any]:
+    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+
+
+def _openrouter(code: int, message: str, **metadata: Any) -> dict[str, Any]:
+    error: dict[str, Any] = {"message": message, "code": code}
+    return {"error": {**error, "metadata": metadata} if metadata else error, "user_id": "user_0"}
+
+
+_RULES = {
+    "hate": {"filtered": False, "severity": "safe"},
+    "jailbreak": {"filtered": False, "detected": False},
+    "violence": {"filtered": True, "severity": "medium"},
+}
+
+_ROWS = (
+    # Something is wrong at the provider.
+    Wording(
+        "openai-server",
+        500,
+        "OpenAI: a fault of its own",
+        _openai("The server had an error while processing your request. Sorry about that!", "server_error"),
+    ),
+    Wording(
+        "openai-overloaded",
+        503,
+        "OpenAI: overloaded",
+        _openai("That model is currently overloaded with other requests.", "server_error"),
+    ),
+    Wording(
+        "anthropic-overloaded",
+        529,
+        "Anthropic: overloaded",
+        _anthropic("Overloaded", "overloaded_error"),
+    ),
+    Wording(
+        "gemini-overloaded",
+        503,
+        "Gemini: overloaded",
+        _gemini(503, "The model is overloaded. Please try again later.", "UNAVAILABLE"),
+    ),
+    Wording(
+        "openrouter-provider",
+        502,
+        "OpenRouter: the provider behind it failed",
+        _openrouter(502, "Provider returned error", provider_name="Chutes", raw="upstream connect error"),
+    ),
+    Wording(
+        "temporary-400",
+        400,
+        "a 400 for a fault that passes",
+        _openai(
+            "Upstream is temporarily unavailable, please retry", "invalid_request_error", "upstream_busy"
+        ),
+    ),
+    # Too many requests, or no money left.
+    Wording(
+        "openai-rate-limit",
+        429,
+        "OpenAI: too many tokens per minute",
+        _openai(
+            "Rate limit reached for gpt-4o-mini in organization org-0 on tokens per min (TPM): "
+            "Limit 200000, Used 199000, Requested 1500. Please try again in 150ms.",
+            "tokens",
+            "rate_limit_exceeded",
+        ),
+        (("retry-after", "1"), ("retry-after-ms", "150"), ("x-ratelimit-remaining-tokens", "0")),
+    ),
+    Wording(
+        "azure-rate-limit",
+        429,
+        "Azure: too many calls",
+        _openai(
+            "Requests to the ChatCompletions_Create Operation have exceeded call rate limit of your "
+            "current pricing tier. Please retry after 7 seconds.",
+            None,
+            "429",
+        ),
+        (("retry-after", "7"),),
+    ),
+    Wording(
+        "openai-quota",
+        429,
+        "OpenAI: the quota is used up",
+        _openai(
+            "You exceeded your current quota, please check your plan and billing details.",
+            "insufficient_quota",
+            "insufficient_quota",
+        ),
+    ),
+    Wording(
+        "spend-limit",
+        429,
+        "the spend limit that the account's owner has set",
+        _openai("You have reached your spend limit.", "invalid_request_error", "enforced_spend_limit"),
+    ),
+    Wording(
+        "anthropic-credit",
+        400,
+        "Anthropic: no credit left",
+        _anthropic(
+            "Your credit balance is too low to access the Anthropic API. "
+            "Please go to Plans & Billing to upgrade or purchase credits.",
+            "invalid_request_error",
+        ),
+    ),
+    Wording(
+        "openrouter-credits",
+        402,
+        "OpenRouter: no credits left",
+        _openrouter(402, "Insufficient credits. Add more using the account's settings."),
+    ),
+    Wording(
+        "deepseek-balance",
+        402,
+        "DeepSeek: no balance left",
+        _openai("Insufficient Balance", "unknown_error", "invalid_request_error"),
+    ),
+    # The key.
+    Wording(
+        "openai-key",
+        401,
+        "OpenAI: a wrong key",
+        _openai(
+            "Incorrect API key provided: sk-wrong0000000000000000.",
+            "invalid_request_error",
+            "invalid_api_key",
+        ),
+    ),
+    Wording(
+        "gemini-key",
+        400,
+        "Gemini: a wrong key",
+        _gemini(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT"),
+    ),
+    Wording(
+        "groq-permission",
+        403,
+        "Groq: not for this key",
+        _openai(
+            "The model is blocked at the project level.",
+            "permissions_error",
+            "model_permission_blocked_project",
+        ),
+    ),
+    # The model.
+    Wording(
+        "openai-model",
+        404,
+        "OpenAI: no such model",
+        _openai(
+            "The model `gpt-nobody` does not exist or you do not have access to it.",
+            "invalid_request_error",
+            "model_not_found",
+        ),
+    ),
+    Wording(
+        "openrouter-model",
+        400,
+        "OpenRouter: no such model",
+        _openrouter(400, "nobody/gpt-nobody is not a valid model ID"),
+    ),
+    # The prompt is too long.
+    Wording(
+        "openai-context",
+        400,
+        "OpenAI: the prompt is too long",
+        _openai(
+            "This model's maximum context length is 128000 tokens. However, your messages resulted in "
+            "173172 tokens. Please reduce the length of the messages.",
+            "invalid_request_error",
+            "context_length_exceeded",
+            "messages",
+        ),
+    ),
+    Wording(
+        "anthropic-context",
+        400,
+        "Anthropic: the prompt is too long",
+        _anthropic("prompt is too long: 210000 tokens > 200000 maximum", "invalid_request_error"),
+    ),
+    Wording(
+        "groq-context",
+        400,
+        "Groq: the prompt is too long",
+        _openai(
+            "Please reduce the length of the messages or completion.",
+            "invalid_request_error",
+            "context_length_exceeded",
+            "messages",
+        ),
+    ),
+    Wording(
+        "openrouter-context",
+        400,
+        "OpenRouter: the prompt is too long",
+        _openrouter(
+            400,
+            "This endpoint's maximum context length is 32768 tokens. However, you requested about 42832 "
+            "tokens (42832 of text input). Please reduce the length of either one.",
+            provider_name="Chutes",
+        ),
+    ),
+    Wording(
+        "vllm-context",
+        400,
+        "vLLM: the prompt is too long",
+        _vllm(
+            400,
+            "This model's maximum context length is 16384 tokens. However, you requested 122946 tokens "
+            "(112946 in the messages, 10000 in the completion). "
+            "Please reduce the length of the messages or completion.",
+            "BadRequestError",
+        ),
+    ),
+    Wording(
+        "together-context",
+        422,
+        "Together: the prompt is too long",
+        _openai(
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. "
+            "Given: 9000 `inputs` tokens and 512 `max_new_tokens`",
+            "invalid_request_error",
+        ),
+    ),
+    Wording(
+        "gemini-context",
+        400,
+        "Gemini: the prompt is too long",
+        _gemini(
+            400,
+            "The input token count (1200293) exceeds the maximum number of tokens allowed (1048576).",
+            "INVALID_ARGUMENT",
+        ),
+    ),
+    # Policy.
+    Wording(
+        "openai-filter",
+        400,
+        "OpenAI: against the policy",
+        _openai(
+            "Your request was rejected as a result of our safety system.",
+            "invalid_request_error",
+            "content_policy_violation",
+        ),
+    ),
+    Wording(
+        "azure-filter",
+        400,
+        "Azure: the prompt was filtered",
+        {
+            "error": {
+                "message": "The response was filtered due to the prompt triggering Azure OpenAI's content "
+                "management policy. Please modify your prompt and retry.",
+                "type": None,
+                "param": "prompt",
+                "code": "content_filter",
+                "status": 400,
+                "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": _RULES},
+            }
+        },
+    ),
+    Wording(
+        "openrouter-moderation",
+        403,
+        "OpenRouter: flagged by moderation",
+        _openrouter(
+            403,
+            "Your input was flagged by moderation",
+            reasons=["violence"],
+            flagged_input="…",
+            provider_name="OpenAI",
+            model_slug="openai/gpt-4o-mini",
+        ),
+    ),
+    # The request.
+    Wording(
+        "unknown-parameter",
+        400,
+        "OpenAI: a field it does not know",
+        _openai(
+            "Unknown parameter: 'reasoning_effort'.",
+            "invalid_request_error",
+            "unknown_parameter",
+            "reasoning_effort",
+        ),
+    ),
+    Wording(
+        "stream-options",
+        400,
+        "a provider that cannot tell usage in streams",
+        _openai(
+            "Unknown parameter: 'stream_options'.",
+            "invalid_request_error",
+            "unknown_parameter",
+            "stream_options",
+        ),
+    ),
+    Wording(
+        "extra-forbidden",
+        400,
+        "the same from a strict validator",
+        {
+            "object": "error",
+            "type": "BadRequestError",
+            "param": None,
+            "code": 400,
+            "message": "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
+            "'msg': 'Extra inputs are not permitted', 'input': {'include_usage': True}}]",
+        },
+    ),
+    Wording(
+        "prefill",
+        400,
+        "the last message may not be the assistant's",
+        _openai("Prefilling assistant messages is not supported for this model.", "invalid_request_error"),
+    ),
+    Wording(
+        "thinking-signature",
+        400,
+        "a thinking block of another provider's",
+        _anthropic("messages.1.content.0: Invalid `signature` in `thinking` block", "invalid_request_error"),
+    ),
+    Wording(
+        "too-large",
+        413,
+        "the request's body is too large",
+        _anthropic("Request exceeds the maximum size", "request_too_large"),
+    ),
+)
+
+WORDINGS: dict[str, Wording] = {wording.name: wording for wording in _ROWS}
