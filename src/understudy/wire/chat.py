@@ -105,6 +105,12 @@ class ChatChunk(msgspec.Struct, frozen=True):
         )
 
 
+class Malformed(msgspec.Struct, frozen=True):
+    """An event that could not be read and was dropped; the stream goes on."""
+
+    message: str
+
+
 def estimate_tokens(characters: int) -> int:
     """Four characters a token: the rule of thumb used wherever a backend did not say."""
     return (characters + 3) // 4

@@ -1,0 +1,362 @@
+"""Why a backend refused: status, headers and body, or an error object inside a 200, to a `Failure`.
+
+- A user's own rules come first, in their order; they see the status and the whole body text.
+- Then the status decides the kind, and `TABLE` can only refine it: a row speaks for the statuses it
+  lists and for no other, so a 5xx is a `server_error` and a 401 is `auth`, whatever the body says.
+- A row matches by one of the error's words (codes, types, reasons) or by the wording of its sentences.
+  The first row that matches decides, so the more exact ones stand before the more general.
+- An error inside a 200 body or stream is classed as if it had come as a status: the one it names, else
+  the one its words stand for; without either every row is tried, and what none knows is a
+  `server_error`. `Failure.status` is the status the object names itself, None if it names none.
+- Messages are one short line for people; bodies are cut at 64 KiB; keys in both are masked.
+- A 400 that names a field which we added on our own account asks for it to be dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+
+from understudy.core.error_rules import ErrorRule
+from understudy.core.outcome import Failure
+from understudy.errors import FailureKind
+from understudy.wire.complaint import Complaint, read, read_value
+from understudy.wire.masking import mask, mask_bytes
+from understudy.wire.retry_after import retry_after
+
+__all__ = ["TABLE", "Row", "classify", "classify_error_object", "mask", "retry_after"]
+
+BODY_LIMIT = 64 * 1024
+MESSAGE_LIMIT = 300
+
+_SAID_TO_WAIT = frozenset({FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR, FailureKind.QUOTA})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way a provider says something: whole words, or a wording searched for in all that was said."""
+
+    provider: str
+    kind: FailureKind
+    statuses: frozenset[int]
+    words: frozenset[str] = frozenset()
+    wording: re.Pattern[str] | None = None
+
+    def matches(self, status: int | None, complaint: Complaint) -> bool:
+        if status is not None and status not in self.statuses:
+            return False
+        if not self.words.isdisjoint(complaint.words):
+            return True
+        return self.wording is not None and self.wording.search(complaint.everything) is not None
+
+
+def _row(
+    provider: str, kind: FailureKind, statuses: Collection[int], words: str = "", wording: str = ""
+) -> Row:
+    pattern = re.compile(wording, re.IGNORECASE) if wording else None
+    return Row(provider, kind, frozenset(statuses), frozenset(words.split()), pattern)
+
+
+_RATE_LIMITED = FailureKind.RATE_LIMITED
+_QUOTA = FailureKind.QUOTA
+_AUTH = FailureKind.AUTH
+_MODEL = FailureKind.MODEL_NOT_FOUND
+_CONTEXT = FailureKind.CONTEXT_LENGTH
+_FILTER = FailureKind.CONTENT_FILTER
+
+_BAD = (400, 422)
+_LONG = (400, 413, 422)
+_UNPAID = (400, 403, 429)
+_POLICY = (400, 403, 422)
+
+TABLE: tuple[Row, ...] = (
+    # A spent quota, and what only sounds like one. Gemini words every 429 as an exceeded quota.
+    _row("gemini", _QUOTA, [429], wording=r"free_tier\w*, limit: 0\b"),
+    _row("gemini", _QUOTA, [429], wording=r"PerDayPerProject"),
+    _row("gemini", _RATE_LIMITED, [429], wording=r"please retry in \d"),
+    _row("openai", _QUOTA, _UNPAID, "insufficient_quota billing_hard_limit_reached billing_not_active"),
+    _row("openai", _QUOTA, _UNPAID, wording=r"exceeded your current quota|billing hard limit"),
+    _row("anthropic", _QUOTA, _UNPAID, "billing_error enforced_spend_limit"),
+    _row(
+        "anthropic",
+        _QUOTA,
+        _UNPAID,
+        wording=r"credit balance is too low|reached your specified .*usage limits",
+    ),
+    _row("azure", _QUOTA, _UNPAID, wording=r"out of call volume quota"),
+    _row(
+        "openrouter",
+        _QUOTA,
+        _UNPAID,
+        wording=r"key limit exceeded|requires more credits|insufficient credits",
+    ),
+    _row("groq", _QUOTA, _UNPAID, "blocked_api_access", r"spend (?:limit|alert)|billing threshold"),
+    _row("together", _QUOTA, _UNPAID, "credit_limit", r"credit limit exceeded|reached your credit limit"),
+    _row(
+        "xai",
+        _QUOTA,
+        _UNPAID,
+        wording=r"used all available credits|run out of credits|monthly spending limit",
+    ),
+    _row("deepseek", _QUOTA, _UNPAID, wording=r"insufficient (?:account )?balance|balance is insufficient"),
+    _row(
+        "fireworks", _QUOTA, (*_UNPAID, 412), wording=r"account .*is suspended|failure to pay past invoices"
+    ),
+    _row("moonshot", _QUOTA, _UNPAID, "exceeded_current_quota_error"),
+    _row("alibaba", _QUOTA, _UNPAID, "arrearage allocationquota.freetieronly"),
+    _row("any", _QUOTA, _UNPAID, wording=r"(?:insufficient|out of|no remaining) (?:credits?|funds|quota)\b"),
+    _row(
+        "any",
+        _QUOTA,
+        _UNPAID,
+        "insufficient_credits insufficient_funds spend_limit_exceeded payment_required",
+    ),
+    # A key that is refused with 400.
+    _row("gemini", _AUTH, _BAD, "api_key_invalid", r"API key (?:not valid|expired)"),
+    _row("xai", _AUTH, _BAD, wording=r"incorrect API key provided"),
+    _row(
+        "any",
+        _AUTH,
+        (*_BAD, 401, 403),
+        "invalid_api_key authentication_error",
+        r"invalid (?:x-)?api[ _-]?key",
+    ),
+    # The request is too long for this backend.
+    _row("openai", _CONTEXT, _LONG, "context_length_exceeded", r"maximum context length"),
+    _row(
+        "openai",
+        _CONTEXT,
+        _LONG,
+        wording=r"input tokens exceed the configured limit|exceeds the context window",
+    ),
+    _row("openrouter", _CONTEXT, _LONG, "token_limit_exceeded"),
+    _row("anthropic", _CONTEXT, _LONG, wording=r"prompt is too long|exceed context limit"),
+    _row("gemini", _CONTEXT, _LONG, wording=r"input token count.* exceeds the maximum number of tokens"),
+    _row("groq", _CONTEXT, [413], wording=r"request too large for model .*tokens per minute"),
+    _row("groq", _CONTEXT, _LONG, wording=r"please reduce the length of the (?:messages|prompt|input)"),
+    _row("together", _CONTEXT, _LONG, wording=r"tokens \+ `?max_new_tokens`? must be <="),
+    _row("vllm", _CONTEXT, _LONG, wording=r"longer than the (?:maximum model length|model's context length)"),
+    _row("mistral", _CONTEXT, _LONG, wording=r"too large for model with .* maximum context length"),
+    _row("xai", _CONTEXT, _LONG, wording=r"maximum prompt length is"),
+    _row("fireworks", _CONTEXT, _LONG, wording=r"prompt length .* exceeds|model maximum context length"),
+    _row(
+        "llama.cpp", _CONTEXT, _LONG, "exceed_context_size_error", r"exceeds? (?:the )?available context size"
+    ),
+    _row("ollama", _CONTEXT, _LONG, wording=r"input length exceeds the context length"),
+    _row("moonshot", _CONTEXT, _LONG, wording=r"exceeded model token limit"),
+    _row("alibaba", _CONTEXT, _LONG, wording=r"range of input length should be"),
+    _row("minimax", _CONTEXT, _LONG, wording=r"context window exceeds limit"),
+    _row(
+        "any",
+        _CONTEXT,
+        _LONG,
+        wording=r"exceed(?:s|ed)? (?:the |its |this )?(?:model'?s? )?(?:maximum )?context",
+    ),
+    # A policy said no.
+    _row(
+        "azure", _FILTER, _POLICY, "content_filter responsibleaipolicyviolation", r"content management policy"
+    ),
+    _row("openai", _FILTER, _POLICY, "content_policy_violation moderation_blocked invalid_prompt"),
+    _row("openai", _FILTER, _POLICY, wording=r"flagged as potentially violating our usage policy"),
+    _row("anthropic", _FILTER, _POLICY, wording=r"blocked by (?:our )?content filtering policy"),
+    _row(
+        "openrouter",
+        _FILTER,
+        _POLICY,
+        wording=r"requires moderation|input was flagged|blocked by .*guardrail",
+    ),
+    _row("gemini", _FILTER, _POLICY, "prohibited_content", r"PROHIBITED_CONTENT|blocked due to safety"),
+    _row("deepseek", _FILTER, _POLICY, wording=r"content exists risk"),
+    _row("xai", _FILTER, _POLICY, wording=r"content violates usage guidelines"),
+    _row(
+        "alibaba", _FILTER, _POLICY, "data_inspection_failed datainspectionfailed", r"inappropriate content"
+    ),
+    # The model is not there, said with 400.
+    _row("openai", _MODEL, _BAD, "model_not_found", r"model [`'\"]?[^`'\"]*[`'\"]? does not exist"),
+    _row("azure", _MODEL, _BAD, "deploymentnotfound unknown_model unavailable_model"),
+    _row("openrouter", _MODEL, _BAD, wording=r"is not a valid model ID|no endpoints found"),
+    _row("groq", _MODEL, _BAD, "model_decommissioned", r"model .*has been decommissioned"),
+    _row(
+        "together",
+        _MODEL,
+        _BAD,
+        "model_not_available dedicated_endpoint_not_running",
+        r"non-serverless model",
+    ),
+    _row("mistral", _MODEL, _BAD, "invalid_model", r"\binvalid model\b"),
+    _row("deepseek", _MODEL, _BAD, wording=r"model not exist"),
+    _row("gemini", _MODEL, _BAD, wording=r"models/\S+ is not found"),
+    _row(
+        "any", _MODEL, _BAD, "model_not_supported", r"\bmodel [^ ]+ (?:is )?not (?:found|supported|available)"
+    ),
+    # Told by wording alone, as errors inside a stream sometimes are.
+    _row("any", _RATE_LIMITED, [429], wording=r"rate.?limit|too many requests"),
+)
+
+_STATUS_OF_WORD = {
+    "insufficient_quota": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "too_many_requests": 429,
+    "ratelimiterror": 429,
+    "resource_exhausted": 429,
+    "billing_error": 402,
+    "insufficient_credits": 402,
+    "payment_required": 402,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "authenticationerror": 401,
+    "unauthenticated": 401,
+    "unauthorized": 401,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "permissiondeniederror": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "notfounderror": 404,
+    "not_found": 404,
+    "request_too_large": 413,
+    "overloaded_error": 529,
+    "timeout_error": 504,
+    "deadline_exceeded": 504,
+    "unavailable": 503,
+    "service_unavailable": 503,
+    "api_error": 500,
+    "server_error": 500,
+    "internal": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "internalservererror": 500,
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "bad_request": 400,
+    "badrequesterror": 400,
+    "invalid_request_error": 400,
+}
+
+_KIND_OF_STATUS = {
+    401: FailureKind.AUTH,
+    402: FailureKind.QUOTA,
+    403: FailureKind.AUTH,
+    404: FailureKind.MODEL_NOT_FOUND,
+    408: FailureKind.SERVER_ERROR,
+    409: FailureKind.SERVER_ERROR,
+    425: FailureKind.SERVER_ERROR,
+    429: FailureKind.RATE_LIMITED,
+    498: FailureKind.SERVER_ERROR,  # Groq's own: the flex tier is at its capacity
+}
+
+_PHRASES = {
+    498: "Capacity Exceeded",
+    520: "Unknown Error at the Origin",
+    521: "Origin Down",
+    522: "Origin Timed Out",
+    523: "Origin Unreachable",
+    524: "Origin Answered Too Late",
+    525: "TLS Handshake With Origin Failed",
+    526: "Origin Certificate Invalid",
+    529: "Overloaded",
+} | {status.value: status.phrase for status in HTTPStatus}
+
+
+def classify(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    wall: float,
+    rules: Sequence[ErrorRule] = (),
+    asked_fields: Collection[str] = ("stream_options",),
+    secrets: Sequence[str] = (),
+) -> Failure:
+    """What a status other than 2xx (or a 204) means.
+
+    `headers` have lower-case names, `body` may be cut short; `wall` is the arrival in seconds since
+    1970. `asked_fields` are the request fields that we added ourselves, `secrets` the keys in use.
+    """
+    text = body[:BODY_LIMIT].decode(errors="replace")
+    complaint = read(text)
+    kind = _ruled(rules, status, text) or _kind(status, complaint)
+    return Failure(
+        kind=kind,
+        message=_message(status, mask("; ".join(complaint.sentences), secrets)),
+        status=status,
+        retry_after=retry_after(headers, wall=wall) if kind in _SAID_TO_WAIT else None,
+        body=mask_bytes(body[:BODY_LIMIT], secrets) or None,
+        drop_field=_unknown_field(status, text, asked_fields)
+        if kind is FailureKind.INVALID_REQUEST
+        else None,
+    )
+
+
+def classify_error_object(
+    error: object, *, rules: Sequence[ErrorRule] = (), secrets: Sequence[str] = ()
+) -> Failure:
+    """What an error inside a 200 body or stream means; `error` is its decoded value."""
+    body = _encoded(error)
+    complaint = read_value(error)
+    status = complaint.status or next(
+        (_STATUS_OF_WORD[word] for word in complaint.words if word in _STATUS_OF_WORD), None
+    )
+    said = mask("; ".join(complaint.sentences or complaint.words[:1]), secrets)
+    return Failure(
+        kind=_ruled(rules, status, body.decode()) or _kind(status, complaint),
+        message=_message(complaint.status, said) or "an error without a message",
+        status=complaint.status,
+        body=mask_bytes(body[:BODY_LIMIT], secrets),
+        in_stream=True,
+    )
+
+
+def _encoded(error: object) -> bytes:
+    try:
+        return msgspec.json.encode({"error": error})
+    except (UnicodeEncodeError, RecursionError):  # half a surrogate pair, or nested beyond reason
+        return b'{"error":null}'
+
+
+def _ruled(rules: Sequence[ErrorRule], status: int | None, text: str) -> FailureKind | None:
+    return next((rule.kind for rule in rules if rule.matches(status, text)), None)
+
+
+def _kind(status: int | None, complaint: Complaint) -> FailureKind:
+    for row in TABLE:
+        if row.matches(status, complaint):
+            return row.kind
+    return FailureKind.SERVER_ERROR if status is None else _kind_of_status(status)
+
+
+def _kind_of_status(status: int) -> FailureKind:
+    if status < 400:
+        return FailureKind.PROTOCOL
+    if status >= 500:
+        return FailureKind.SERVER_ERROR
+    return _KIND_OF_STATUS.get(status, FailureKind.INVALID_REQUEST)
+
+
+def _unknown_field(status: int, text: str, asked_fields: Collection[str]) -> str | None:
+    if status not in _BAD:
+        return None
+    return next((field for field in asked_fields if field in text), None)
+
+
+def _message(status: int | None, said: str) -> str:
+    """One line for people: ``401 Unauthorized: Incorrect API key provided``."""
+    said = _one_line(said)
+    if status is None:
+        return said
+    head = f"{status} {_PHRASES.get(status, '')}".strip()
+    if 300 <= status < 400:
+        return f"{head}: a redirect that is not followed"
+    return head if said.lower() in ("", head.lower()) else f"{head}: {said}"
+
+
+def _one_line(text: str) -> str:
+    without_tags = re.sub(r"<[^<>]{0,200}>", " ", text[: 4 * MESSAGE_LIMIT])
+    printable = "".join(letter if letter.isprintable() else " " for letter in without_tags)
+    line = " ".join(printable.replace("\ufffd", " ").split())
+    return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
