@@ -61,7 +61,7 @@ is_usable() { # INTERPRETER
 }
 
 install() { # WHAT …
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null >&2 ||
+    "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --no-input "$@" </dev/null >&2 ||
         fail "could not install into $venv" "pip's reason stands above; a package index must be reachable"
 }
 
@@ -70,7 +70,7 @@ make_environment() {
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$python has no venv module" "on Debian and Ubuntu: apt install python3-venv"
-    printf 'Setting up %s (once) …\n' "$venv" >&2
+    printf 'Setting up %s (once, about half a minute) …\n' "$venv" >&2
     is_usable "$python" || "$python" -m venv --clear "$venv"
     rm -f "$venv/.stamp"
     install --require-hashes --requirement requirements-dev.txt

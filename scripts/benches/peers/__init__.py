@@ -1,0 +1,1 @@
+"""One client each, next to the versions (NAME.txt) it is measured in. None retries by itself."""
