@@ -64,7 +64,7 @@ def _halves(token: str) -> list[str]:
     return [piece.decode("utf-16-be", "surrogatepass") for piece in (*pieces, units[start:])]
 
 
-WORDS = (
+_ROWS = (
     Word(
         "text",
         "another text, a token per word",
@@ -124,3 +124,5 @@ WORDS = (
         faults="F51",
     ),
 )
+
+WORDS = tuple(replace(word, shapes_answer=True) for word in _ROWS)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from understudy.faults.act import End, Part, ending
+from understudy.faults.performance import share
 from understudy.faults.plan import Encoding, Form, Plan
 from understudy.faults.word import Option, Word, one_of, position, positive
 
@@ -32,11 +33,10 @@ def length(plan: Plan, *, off: int) -> Plan:
 
 def truncate(plan: Plan, *, after: int) -> Plan:
     half = Part(b'data: {"id":"chatcmpl-', after)
-    tokens = plan.answer.output_tokens or 1
     return replace(
         plan,
         stream_changes=(*plan.stream_changes, ending(after, (half, End()))),
-        edits=(*plan.edits, lambda body: body[: len(body) * min(max(after, 0), tokens) // tokens]),
+        edits=(*plan.edits, lambda body, tokens: body[: share(body, after, tokens)]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from understudy.faults.act import REQUEST, Act, Cut, End, Reset, ending
+from understudy.faults.performance import share
 from understudy.faults.plan import Plan
 from understudy.faults.word import Option, Word, position
 
@@ -18,7 +19,11 @@ def cut(plan: Plan, *, after: int) -> Plan:
 
 
 def end(plan: Plan, *, after: int) -> Plan:
-    return _end(plan, after, End())
+    return replace(
+        plan,
+        stream_changes=(*plan.stream_changes, ending(after, (End(),))),
+        edits=(*plan.edits, lambda body, tokens: body[: share(body, after, tokens)]),
+    )
 
 
 def reset(plan: Plan, *, after: int) -> Plan:

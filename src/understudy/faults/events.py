@@ -54,7 +54,7 @@ def _event(after: int, data: bytes) -> Event:
 
 def malformed(plan: Plan, *, kind: str, after: int) -> Plan:
     broken = _event(after, MALFORMED[kind])
-    return _changed(plan, inserting(broken.mark, broken), lambda _: broken.data)
+    return _changed(plan, inserting(broken.mark, broken), lambda *_: broken.data)
 
 
 def error(plan: Plan, *, wording: Wording, after: int, then: str, form: str) -> Plan:
@@ -66,19 +66,21 @@ def error(plan: Plan, *, wording: Wording, after: int, then: str, form: str) -> 
         "cut": (Cut(),),
         "open": (Pause(None, DONE),),
     }
-    return _changed(plan, ending(event.mark, (event, *rest[then])), lambda _: body)
+    return _changed(plan, ending(event.mark, (event, *rest[then])), lambda *_: body)
 
 
 def invalid_utf8(plan: Plan, *, after: int) -> Plan:
     event = _event(after, openai_chat.bare_chunk({"content": "?"}).replace(b"?", b"\xff\xc3"))
-    return _changed(plan, inserting(event.mark, event), lambda body: openai_chat.prefixed(body, b"\xff\xc3"))
+    return _changed(
+        plan, inserting(event.mark, event), lambda body, _: openai_chat.prefixed(body, b"\xff\xc3")
+    )
 
 
 def big_event(plan: Plan, *, size: int, after: int) -> Plan:
     text = "x" * size
     event = _event(after, openai_chat.bare_chunk({"content": text}))
     return _changed(
-        plan, inserting(event.mark, event), lambda body: openai_chat.prefixed(body, text.encode())
+        plan, inserting(event.mark, event), lambda body, _: openai_chat.prefixed(body, text.encode())
     )
 
 
@@ -132,9 +134,9 @@ def empty(plan: Plan, *, kind: str, finish: str | None) -> Plan:
         case "space":
             return replace(plan, answer=replace(answer, tokens=(" ", "\n\n")))
         case "done":
-            return _changed(plan, _only_done, lambda _: b"{}")
+            return _changed(plan, _only_done, lambda *_: b"{}")
         case "body":
-            return _changed(plan, ending(HEAD, (End(),)), lambda _: b"")
+            return _changed(plan, ending(HEAD, (End(),)), lambda *_: b"")
         case _:
             return replace(plan, answer=answer)
 

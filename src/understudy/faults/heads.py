@@ -8,7 +8,7 @@ from dataclasses import replace
 from understudy.faults.act import HEAD, Cut, ending
 from understudy.faults.header import header_value
 from understudy.faults.http import head_bytes
-from understudy.faults.plan import Edit, Plan
+from understudy.faults.plan import HeadEdit, Plan
 from understudy.faults.word import Option, ScriptError, Word, duration, moment, positive, size, status
 
 GARBAGE = b"\x16\x03\x01SSH-2.0-nobody\r\n\x00\xff\xfe this is not HTTP\r\n"
@@ -36,7 +36,7 @@ def slow_head(plan: Plan, *, every: float) -> Plan:
     return replace(plan, head_pause=every)
 
 
-def _edited(plan: Plan, edit: Edit) -> Plan:
+def _edited(plan: Plan, edit: HeadEdit) -> Plan:
     before = plan.head
     return replace(plan, head=edit if before is None else lambda head: edit(before(head)))
 

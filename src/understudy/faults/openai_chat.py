@@ -165,6 +165,7 @@ class Writer:
         self.shows_usage = plan.usage in ("always", "zero", "twice", "finish") or (
             plan.usage == "asked" and call.include_usage
         )
+        self._templates: dict[tuple[int, str], tuple[bytes, bytes]] = {}
         self.envelope = {
             "id": stage.identity.decode(),
             "object": "chat.completion.chunk",
@@ -175,9 +176,9 @@ class Writer:
     def events(self) -> Timeline:
         yield from self._preamble()
         mark = PREAMBLE
-        for index, delta in self._content():
+        for data in self._content():
             mark += 1
-            yield Event(self.chunk(self._choice(index, delta)), mark)
+            yield Event(data, mark)
         if self.answer.finish_reason is not None:
             yield from (Event(self._finish(index), FINISH) for index in range(self.choices))
         yield from self._usage_events()
@@ -199,20 +200,30 @@ class Writer:
             delta = {"role": "assistant", "content": "", "refusal": None}
             yield Event(self.chunk(self._choice(index, delta)), PREAMBLE)
 
-    def _content(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for delta in self._deltas():
+    def _content(self) -> Iterator[bytes]:
+        for field, value in self._deltas():
+            data = dump(value, ascii_only=self.plan.ascii)
             for index in range(self.choices):
-                yield index, delta
+                before, after = self._around(index, field)
+                yield before + data + after
 
-    def _deltas(self) -> Iterator[dict[str, Any]]:
+    def _around(self, index: int, field: str) -> tuple[bytes, bytes]:
+        """What is in front of and behind a value; written once, for answers can be long."""
+        key = (index, field)
+        if key not in self._templates:
+            before, _, after = self.chunk(self._choice(index, {field: 0})).rpartition(b'":0}')
+            self._templates[key] = (before + b'":', b"}" + after)
+        return self._templates[key]
+
+    def _deltas(self) -> Iterator[tuple[str, Any]]:
         for token in self.answer.reasoning:
-            yield {self.answer.reasoning_field: token}
+            yield self.answer.reasoning_field, token
         for token in self.answer.tokens:
-            yield {"content": token}
+            yield "content", token
         for tool in self._tool_deltas():
-            yield {"tool_calls": [tool]}
+            yield "tool_calls", [tool]
         if self.answer.is_null:
-            yield {"content": None}
+            yield "content", None
 
     def _tool_deltas(self) -> Iterator[dict[str, Any]]:
         streams = [list(self._tool(index)) for index in range(len(self.answer.tool_calls))]

@@ -43,9 +43,9 @@ def _perform_stream(plan: Plan, call: Call, stage: Stage) -> Timeline:
 
 def _perform_unary(plan: Plan, call: Call, stage: Stage) -> Timeline:
     body = openai_chat.whole(plan, call, stage)
-    for edit in plan.edits:
-        body = edit(body)
     tokens = plan.answer.output_tokens * (plan.answer.choices or call.choices)
+    for edit in plan.edits:
+        body = edit(body, tokens)
     return _perform_body(plan, stage, 200, "application/json", body, tokens)
 
 
@@ -70,7 +70,13 @@ def _perform_body(
 def _shares(body: bytes, count: int) -> Timeline:
     count = max(1, count)
     for mark in range(1, count + 1):
-        yield Part(body[len(body) * (mark - 1) // count : len(body) * mark // count], mark)
+        yield Part(body[share(body, mark - 1, count) : share(body, mark, count)], mark)
+
+
+def share(body: bytes, position: int, tokens: int) -> int:
+    """How many bytes of `body` are its tokens up to `position`."""
+    tokens = max(1, tokens)
+    return len(body) * min(max(position, 0), tokens) // tokens
 
 
 def _changed(plan: Plan, acts: Timeline, first: tuple[Change, ...] = ()) -> Timeline:

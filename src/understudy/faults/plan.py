@@ -13,7 +13,8 @@ from typing import Literal
 from understudy.faults.act import Change
 from understudy.faults.answer import CANONICAL, Answer
 
-Edit = Callable[[bytes], bytes]
+Edit = Callable[[bytes, int], bytes]
+HeadEdit = Callable[[bytes], bytes]
 Encoding = Literal["identity", "gzip", "deflate", "raw-deflate"]
 Form = Literal["stream", "unary"]
 Usage = Literal["asked", "missing", "always", "zero", "twice", "finish"]
@@ -67,8 +68,8 @@ class Plan:
     """One attempt's answer, to be.
 
     `form` None is what the caller asked for. `changes` alter any timeline, `stream_changes` only a
-    stream's and come first, `edits` only the bytes of a unary answer. `slice` writes the body in
-    pieces of so many bytes. `head` alters the head's bytes, `head_pause` sends them one at a time.
+    stream's and come first; `edits` alter the bytes of a unary answer and are told its tokens.
+    `slice` writes the body in pieces of so many bytes. `head` alters the head's bytes, `head_pause` sends them one at a time.
     `pace` is tokens per second. `skew` is how wrong the provider's own clock is.
     """
 
@@ -87,7 +88,7 @@ class Plan:
     claimed_encoding: str | None = None
     slice: int | None = None
     extra_length: int = 0
-    head: Edit | None = None
+    head: HeadEdit | None = None
     head_pause: float | None = None
     version: Literal["1.1", "1.0"] = "1.1"
     closing: Literal["keep", "say", "silently"] = "keep"

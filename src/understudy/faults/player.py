@@ -4,6 +4,8 @@
    client has already used up is not made up for either.
 2. Durations are multiplied by the time scale.
 3. The event loop gets a turn at least every 64 parts.
+4. A connection is not cut or reset within 20 ms of the last part, real time: a client that gets
+   bytes and their end at once may never look at the bytes, and then the fault came before them.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from understudy.faults.log import Request
 from understudy.faults.plan import Plan
 
 PARTS_PER_TURN = 64
+READING_TIME = 0.02
 
 
 class Player:
@@ -27,6 +30,7 @@ class Player:
         self._time_scale = time_scale
         self._due = 0.0
         self._parts = 0
+        self._sent_at: float | None = None
         self.whole = False
 
     async def play(self, acts: Timeline) -> None:
@@ -38,14 +42,17 @@ class Player:
                 case Pause(seconds):
                     await self._pause(seconds)
                 case Cut():
+                    await self._let_be_read()
                     await self._connection.cut()
                 case Reset():
+                    await self._let_be_read()
                     await self._connection.reset()
                 case End():
                     self.whole = True
 
     async def _send(self, part: Part) -> None:
         await self._connection.write(part.data)
+        self._sent_at = time.monotonic()
         self._record(part)
         self._parts += 1
         if self._parts % PARTS_PER_TURN == 0:
@@ -58,6 +65,10 @@ class Player:
         self._request.status = 200
         if PREAMBLE < part.mark < FINISH:
             self._request.tokens = part.mark
+
+    async def _let_be_read(self) -> None:
+        if self._sent_at is not None:
+            await self._connection.wait(self._sent_at + READING_TIME - time.monotonic())
 
     async def _pause(self, seconds: float | None) -> None:
         if seconds is None:

@@ -16,7 +16,9 @@
 2. The last step repeats; with ``3x`` or ``for`` it is over after that and all is fine; with
    ``loop`` the script begins anew.
 3. ``down 60s`` is ``for 60s status 503``. Qualifiers with nothing behind them qualify ``fine``.
-4. Values with blanks, ``;`` or ``+`` are quoted with ' or ".
+4. The clauses of a step add up. Words that say what a healthy answer is come first, the others in
+   the order in which they are written.
+5. Values with blanks, ``;`` or ``+`` are quoted with ' or ".
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Step:
     capacity: int | None = None
 
     def plan(self, plan: Plan) -> Plan:
-        for clause in self.clauses:
+        for clause in sorted(self.clauses, key=lambda clause: not clause.word.shapes_answer):
             plan = clause.play(plan)
         return plan
 

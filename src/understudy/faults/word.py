@@ -53,7 +53,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One fault word. `play` gets the plan and the options as keywords."""
+    """One fault word. `play` gets the plan and the options as keywords.
+
+    A word that `shapes_answer` says what a healthy answer is; it comes before those that spoil it.
+    """
 
     name: str
     meaning: str
@@ -62,6 +65,7 @@ class Word:
     example: str = ""
     faults: str = ""
     takes_any: bool = False
+    shapes_answer: bool = False
 
     @property
     def syntax(self) -> str:
