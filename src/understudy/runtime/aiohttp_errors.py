@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 
 from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
-from understudy.runtime.aiohttp_wire import Opening
+from understudy.runtime.aiohttp_wire import TLS_HANDSHAKE, Opening
 
 
 class map_exceptions:  # noqa: N801 - reads as the statement it is
@@ -49,7 +49,7 @@ def translate(error: aiohttp.ClientError | HttpProcessingError, opening: Opening
         case aiohttp.ClientConnectorCertificateError():
             return ConnectFailed(f"TLS: {_certificate_fault(error.certificate_error)}")
         case aiohttp.ClientConnectorError():
-            return ConnectFailed(_connect_fault(error))
+            return ConnectFailed(_connect_fault(error, opening))
         case aiohttp.ClientHttpProxyError():
             return ConnectFailed(f"proxy refused the tunnel: {error.status} {error.message}")
         case aiohttp.InvalidURL():
@@ -66,10 +66,12 @@ def _certificate_fault(error: Exception) -> str:
     return getattr(error, "verify_message", "") or str(error)
 
 
-def _connect_fault(error: aiohttp.ClientConnectorError) -> str:
+def _connect_fault(error: aiohttp.ClientConnectorError, opening: Opening) -> str:
     cause = error.os_error
     if isinstance(cause, ssl.SSLError):
         return f"TLS: {_tls_fault(cause)}"
+    if opening.phase == TLS_HANDSHAKE:
+        return "TLS: connection lost in the handshake"
     place = f"{error.host}:{error.port}"
     if isinstance(cause, ConnectionRefusedError):
         return f"connection refused ({place})"

@@ -15,6 +15,7 @@ import asyncio
 import math
 from contextlib import suppress
 from functools import lru_cache
+from io import BytesIO
 from ssl import SSLContext
 from typing import cast
 
@@ -39,6 +40,7 @@ from understudy.runtime.ports import HttpRequest
 _READ_LIMIT = 256 * 1024
 _BUFFER_LOW_WATER = 64 * 1024
 _KEEP_ALIVE_SECONDS = 30.0
+_WHOLE_BODY_LIMIT = 256 * 1024
 
 
 class AiohttpResponse:
@@ -113,7 +115,7 @@ class AiohttpTransport:
         url = _url(request.url)
         response = await session.post(
             url,
-            data=request.body,
+            data=_body(request.body),
             headers=request.headers,
             allow_redirects=False,
             timeout=_timeout(request.connect_timeout),
@@ -158,6 +160,11 @@ def _url(text: str) -> URL:
         if url.scheme in ("http", "https") and url.raw_host:
             return url
     raise ConnectFailed(f"not a URL to connect to: {text}")
+
+
+def _body(body: bytes) -> bytes | BytesIO:
+    # A large body goes out in pieces, so that other requests are not held up by one write.
+    return body if len(body) < _WHOLE_BODY_LIMIT else BytesIO(body)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

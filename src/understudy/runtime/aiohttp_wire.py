@@ -8,8 +8,8 @@ A `Watch` is put on every connection at its first request and stays for the conn
 - bytes that arrive while a connection lies idle answer nobody: the connection is dropped, so they
   can never be taken for the next request's answer;
 - a head that does not end is cut off;
-- framing that breaks in mid-body ends the body with an error, and so does a reset where the body
-  has no length of its own;
+- framing that breaks in mid-body ends the body with an error, and so do a reset where the body has
+  no length of its own and a connection we closed while somebody reads;
 - a connection given up in the middle is aborted: a polite close would wait for a silent peer, to
   take unsent bytes or to end TLS.
 
@@ -30,6 +30,10 @@ from aiohttp.connector import Connection
 from understudy.errors import ProtocolViolation
 from understudy.runtime.head import HEAD_LIMIT, head_size
 
+RESOLVING = "resolving the name"
+CONNECTING = "connecting"
+TLS_HANDSHAKE = "TLS handshake"
+
 # A head is judged to the byte once it is complete; until then by what can lie in one socket read.
 _UNFINISHED_HEAD_LIMIT = HEAD_LIMIT + 256 * 1024
 _HEAD_TOO_LONG = f"the head of the answer is beyond {HEAD_LIMIT} bytes"
@@ -47,7 +51,7 @@ class Opening:
     def __init__(self, connect_timeout: float, watches: set[Watch]) -> None:
         self.connect_timeout = connect_timeout
         self.watches = watches
-        self.phase = "resolving the name"
+        self.phase = RESOLVING
 
 
 opening: ContextVar[Opening] = ContextVar("opening")
@@ -55,7 +59,7 @@ opening: ContextVar[Opening] = ContextVar("opening")
 
 def open_socket(address: tuple[Any, ...]) -> socket.socket:
     """Make the socket for one address, and note that the name is resolved."""
-    opening.get().phase = "connecting"
+    opening.get().phase = CONNECTING
     family, kind, protocol, _, _ = address
     return socket.socket(family, kind, protocol)
 
@@ -64,7 +68,7 @@ class TlsContext(ssl.SSLContext):
     """Trusts the platform's roots, and notes when a handshake begins."""
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        opening.get().phase = "TLS handshake"
+        opening.get().phase = TLS_HANDSHAKE
         return super().wrap_bio(*args, **options)
 
 
@@ -138,6 +142,8 @@ class Watch(asyncio.Protocol):
         self._watches.discard(self)
         self.reset = error is not None and not self.idle
         self._parser.connection_lost(error)
+        if self._content is not None and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ServerDisconnectedError())
 
 
 class WatchedResponse(aiohttp.ClientResponse):

@@ -22,7 +22,7 @@ def joined_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return headers
 
 
-def head_size(pairs: Iterable[tuple[bytes, bytes]]) -> int:
+def head_size(pairs: Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]) -> int:
     """Bytes of a header block: every line with its colon, space and line end."""
     return sum(len(name) + len(value) + 4 for name, value in pairs)
 

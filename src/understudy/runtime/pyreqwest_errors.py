@@ -1,0 +1,79 @@
+"""pyreqwest's exceptions as ours.
+
+Its classes tell timeouts and undecodable answers apart, but refused, unresolved, TLS and reset only
+by the text of their causes: `translate` is the one place that reads these texts.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from pyreqwest.exceptions import BuilderError, ConnectTimeoutError, DecodeError, DetailedPyreqwestError
+from pyreqwest.http import Url
+
+from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
+
+
+class map_exceptions:  # noqa: N801 - reads as the statement it is
+    """The border: inside ``with map_exceptions(url, connect_timeout)`` pyreqwest's leave as ours."""
+
+    __slots__ = ("_connect_timeout", "_url")
+
+    def __init__(self, url: Url, connect_timeout: float) -> None:
+        self._url = url
+        self._connect_timeout = connect_timeout
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, DetailedPyreqwestError):
+            raise translate(error, self._url, self._connect_timeout) from error
+
+
+def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float) -> TransportError:
+    """Ours for one of pyreqwest's."""
+    causes = [cause["message"] for cause in error.details["causes"] or ()]
+    last = causes[-1] if causes else error.message
+    match error:
+        case ConnectTimeoutError():
+            return ConnectFailed(f"connect timeout after {connect_timeout} s ({_phase(causes, url)})")
+        case BuilderError():
+            return ConnectFailed(f"not a URL to connect to: {url}")
+        case DecodeError():
+            return ProtocolViolation(f"not HTTP: {last}")
+    if "client error (Connect)" in causes:
+        return ConnectFailed(_connect_fault(causes, last, url))
+    if "chunk" in last and "EOF" not in last:
+        return ProtocolViolation(f"the body's framing is broken: {last}")
+    return ConnectionReset(f"connection lost: {last}")
+
+
+def _phase(causes: list[str], url: Url) -> str:
+    if "tcp connect error" in causes:
+        return "connecting"
+    return "resolving the name or TLS handshake" if url.scheme == "https" else "resolving the name"
+
+
+def _connect_fault(causes: list[str], last: str, url: Url) -> str:
+    if "dns error" in causes:
+        return f"name not resolved: {url.host_str}"
+    if last.startswith("Connection refused"):
+        return f"connection refused ({url.host_str}:{url.port_or_known_default})"
+    if last.startswith("invalid peer certificate: "):
+        return f"TLS: {_certificate_fault(last.removeprefix('invalid peer certificate: '))}"
+    if any("tunnel" in cause for cause in causes):
+        return f"proxy refused the tunnel: {last}"
+    if "tcp connect error" in causes:
+        return f"{last} ({url.host_str}:{url.port_or_known_default})"
+    return f"TLS: {last}"
+
+
+def _certificate_fault(text: str) -> str:
+    if text == "UnknownIssuer":
+        return "certificate of an unknown issuer (a self-signed one is not accepted, not even as a root)"
+    if text.startswith("Other(OtherError(CaUsedAsEndEntity))"):
+        return "self-signed certificate (not accepted, not even as a root: use one issued by a CA)"
+    return text
