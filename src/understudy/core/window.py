@@ -127,17 +127,21 @@ class StreamEvidence:
         self._passed(now, paused)
 
     def correct(self, now: float, visible_tokens: int) -> None:
-        """The backend's own count of visible tokens replaces what was estimated on the way."""
+        """The backend's own count of visible tokens replaces what was estimated on the way.
+
+        Evidence that has been given is corrected even if it would not have been given by this count.
+        """
         self._tokens = float(visible_tokens)
-        self._report(now)
+        self._report(now, given=self._reported_seconds > 0)
 
     def _passed(self, now: float, paused: float) -> None:
         self._seconds += max(0.0, now - self._last - paused)
         self._last = now
         self._report(now)
 
-    def _report(self, now: float) -> None:
-        if self._seconds < SHORTEST_STREAM or (self._tokens < FEW_TOKENS and self._seconds < SHORT_STREAM):
+    def _report(self, now: float, *, given: bool = False) -> None:
+        short = self._seconds < SHORTEST_STREAM
+        if not given and (short or (self._tokens < FEW_TOKENS and self._seconds < SHORT_STREAM)):
             return
         self._window.generated(
             now, self._tokens - self._reported_tokens, self._seconds - self._reported_seconds

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from understudy.core.error_rules import ErrorRule
 from understudy.core.outcome import Failure
 from understudy.wire.chat import ChatChunk, ChatRequest
 
@@ -60,7 +61,9 @@ class WireFormat(Protocol):
         defaults: Mapping[str, Any],
     ) -> bytes: ...
 
-    def decode_unary(self, body: bytes, choices: int) -> list[ChatChunk] | Failure: ...
+    def decode_unary(
+        self, body: bytes, choices: int, *, rules: Sequence[ErrorRule], secrets: Sequence[str]
+    ) -> list[ChatChunk] | Failure: ...
 
     def sniff(self, content_type: str | None, first_bytes: bytes) -> Literal["sse", "json", "unknown"]: ...
 

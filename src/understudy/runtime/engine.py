@@ -177,10 +177,10 @@ class Call:
                         self._text.append(chunk.text)
                     yield chunk
         except Closed:
-            raise self._error(BalancerClosed("the balancer was closed while the request ran")) from None
+            closed = BalancerClosed("the balancer was closed while the request ran")
+            raise self._completed(closed) from None
         except RequestError as error:
-            error.partial = self.text
-            raise
+            raise self._completed(error)
         finally:
             self._leave(dispatch)
 
@@ -214,13 +214,13 @@ class Call:
         match step:
             case Attempt():
                 self._begin_attempt(step, dispatch)
-            case Wait():
-                await self._pause(step)
             case AcceptEmpty():
                 return self._accept_empty(dispatch)
             case GiveUp(error):
                 dispatch.failed(self._engine.clock.now())
                 raise error
+            case _:
+                await self._pause(step)
         return None
 
     async def _next_batch(self, attempt: Attempt, dispatch: Dispatch) -> list[ChatChunk] | None:
@@ -279,12 +279,10 @@ class Call:
             return
         dispatch.failed(now)
         cause = dispatch.causes[-1]
-        raise self._error(
-            StreamInterrupted(
-                f"{cause.backend} broke off after its first content: {cause.message}",
-                causes=dispatch.causes,
-                retryable=True,
-            )
+        raise StreamInterrupted(
+            f"{cause.backend} broke off after its first content: {cause.message}",
+            causes=dispatch.causes,
+            retryable=True,
         )
 
     def _accept_empty(self, dispatch: Dispatch) -> list[ChatChunk]:
@@ -293,8 +291,10 @@ class Call:
         dispatch.answered(self._engine.clock.now())
         return self._exchange.held
 
-    def _error(self, error: RequestError) -> RequestError:
+    def _completed(self, error: RequestError) -> RequestError:
+        """The error with all that is known by now: the trail, and the text that was passed on."""
         error.trail = self.trail
+        error.partial = self.text
         return error
 
     def _hidden(self, chunk: ChatChunk) -> bool:

@@ -221,7 +221,12 @@ class Exchange:
         return b"".join(pieces)
 
     def _decode_whole(self, body: bytes) -> list[ChatChunk] | None:
-        decoded = self._backend.format.decode_unary(body, self._request.choices)
+        decoded = self._backend.format.decode_unary(
+            body,
+            self._request.choices,
+            rules=self._attempt.settings.error_rules,
+            secrets=self._backend.secrets,
+        )
         if isinstance(decoded, Failure):
             return self._ended(decoded)
         for chunk in decoded:
@@ -244,7 +249,10 @@ class Exchange:
         if shape == "unknown" and first:
             return self._ended(self._wrong_content(response))
         self._decoder = self._backend.format.StreamDecoder(
-            choices=self._request.choices, strict=self._attempt.settings.strict_events
+            self._request.choices,
+            self._attempt.settings.strict_events,
+            rules=self._attempt.settings.error_rules,
+            secrets=self._backend.secrets,
         )
         return self._take(first) or await self._read_stream()
 

@@ -1,0 +1,315 @@
+"""Facts about the one loop: what a caller gets, and what every exit leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from tests.runtime.house import (
+    DONE,
+    JSON_HEADERS,
+    PREAMBLE,
+    STOP,
+    House,
+    completion,
+    delta,
+    refusal,
+    speech,
+    stream,
+)
+from understudy.core.breaker import State
+from understudy.core.events import RequestEnded, WaitingForCapacity
+from understudy.core.settings import BreakerSettings, RetrySettings
+from understudy.errors import (
+    AllBackendsFailed,
+    BalancerClosed,
+    ConnectionReset,
+    InternalError,
+    NoBackendAvailable,
+    RequestRejected,
+    StreamInterrupted,
+)
+from understudy.simulate.scripted_transport import Reply
+
+
+def results(house: House) -> list[str]:
+    return [event.result for event in house.listener.heard if isinstance(event, RequestEnded)]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "unary"])
+async def test_a_backend_that_fails_is_retried_then_the_next_steps_in_unseen(streamed: bool) -> None:
+    house = House(refusal(500), speech("Hello") if streamed else completion("Hello"))
+    show = await house.play(0.9, stream=streamed)
+    assert house.asked() == ["a"], "the back-off is a second"
+    await house.clock.advance(0.1)
+    assert house.asked() == ["a", "a", "b"]
+    assert show.text == "Hello"
+    assert (show.call.backend, show.call.model, show.call.finish_reason) == ("b", "m", "stop")
+    assert house.pool.metrics.failed_over == 1
+    assert results(house) == ["answered"]
+    house.check()
+
+
+async def test_round_robin_takes_turns_and_fails_over_as_well() -> None:
+    house = House(speech("a"), [refusal(401), speech("b")], speech("c"), policy="roundrobin")
+    texts = [(await house.play()).text for _ in range(5)]
+    assert texts == ["a", "c", "a", "b", "c"]
+    assert house.asked() == ["a", "b", "c", "a", "b", "c"]
+
+
+async def test_when_all_fail_the_error_names_every_cause_in_order() -> None:
+    house = House(refusal(401, "bad key"), refusal(402, "no money"), refusal(404, "no such model"))
+    show = await house.play()
+    error = show.error
+    assert type(error) is AllBackendsFailed
+    assert [(cause.backend, str(cause.kind), cause.status) for cause in error.causes] == [
+        ("a", "auth", 401),
+        ("b", "quota", 402),
+        ("c", "model_not_found", 404),
+    ]
+    assert str(error.__cause__).startswith("a: auth")
+    assert error.trail == show.trail
+    assert not error.retryable
+    assert results(house) == ["failed"]
+    house.check()
+
+
+async def test_when_nobody_can_be_asked_the_error_says_who_and_until_when() -> None:
+    house = House(refusal(401), retry=RetrySettings(wait_for_capacity=0))
+    for _ in range(3):
+        await house.play()
+    show = await house.play()
+    assert type(show.error) is NoBackendAvailable
+    assert str(show.error).startswith("All backends are currently unhealthy (circuit breakers open). ")
+    assert show.error.retry_after == 30
+    assert (show.chunks, show.call.backend) == ([], None)
+    house.check()
+
+
+async def test_if_every_member_ends_empty_but_properly_the_last_is_the_answer() -> None:
+    silence = stream(PREAMBLE, delta(finish="stop"), DONE)
+    house = House(silence, silence, retry=RetrySettings(count=1))
+    show = await house.play()
+    assert show.error is None
+    assert [chunk.finish_reason for chunk in show.chunks] == [None, "stop"]
+    assert show.outcomes == [("a", "refused"), ("b", "refused")]
+    assert results(house) == ["answered"]
+    house.check()
+
+
+async def test_the_unary_case_of_the_same() -> None:
+    house = House(completion(""), retry=RetrySettings(count=1))
+    show = await house.play(stream=False)
+    assert (show.error, len(show.chunks)) == (None, 1)
+    house.check()
+
+
+# Waiting
+
+
+async def test_a_request_waits_for_a_bench_to_end() -> None:
+    house = House([refusal(429, retry_after="5"), speech("Hello")], policy="roundrobin")
+    show = await house.play(4.9)
+    assert house.asked() == ["a"]
+    await house.clock.advance(0.1)
+    assert show.text == "Hello"
+    assert any(isinstance(event, WaitingForCapacity) for event in house.listener.heard)
+    house.check()
+
+
+async def test_a_settled_probe_wakes_those_who_wait_for_it() -> None:
+    replies = [refusal(500), stream(3.0, delta("probe"), STOP, DONE), speech("second")]
+    house = House(replies, breaker=BreakerSettings(failure_threshold=1), retry=RetrySettings(count=1))
+    await house.play()
+    await house.clock.advance(30)
+    probe, waiting = house.start(), house.start()
+    await house.clock.advance(2.9)
+    assert house.asked() == ["a", "a"], "one probe at a time"
+    await house.clock.advance(0.1)
+    assert (probe.text, waiting.text) == ("probe", "second")
+    assert house.members[0].breaker.phase is State.CLOSED
+    house.check()
+
+
+async def test_waiting_for_capacity_ends_at_its_limit() -> None:
+    house = House(
+        [refusal(500), Reply(head=[60.0])],
+        breaker=BreakerSettings(failure_threshold=1),
+        retry=RetrySettings(count=1, wait_for_capacity=4),
+    )
+    await house.play()
+    await house.clock.advance(30)
+    probe, waiting = house.start(), house.start()
+    await house.clock.advance(4)
+    assert isinstance(waiting.error, NoBackendAvailable)
+    assert not probe.task.done()
+    await house.clock.advance(60)
+    house.check()
+
+
+# Exits
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds", "streamed"),
+    [
+        (Reply(head=[60.0]), 1, True),
+        (stream(60.0), 1, True),
+        (stream(PREAMBLE, 60.0), 1, True),
+        (stream(delta("Hello"), 60.0), 1, True),
+        (stream(delta("Hello"), STOP, 60.0), 0.5, True),
+        (Reply(head=[60.0]), 1, False),
+        (Reply(headers=JSON_HEADERS, pieces=[b"{", 60.0]), 1, False),
+        (refusal(500), 0.5, True),
+        (Reply(status=500, pieces=[60.0]), 1, False),
+    ],
+    ids=[
+        "head",
+        "body",
+        "preamble",
+        "content",
+        "marker",
+        "unary head",
+        "unary body",
+        "back-off",
+        "error body",
+    ],
+)
+async def test_a_caller_who_leaves_blames_nobody_and_nothing_more_is_asked(
+    reply: Reply, seconds: float, streamed: bool
+) -> None:
+    house = House(reply, speech("never"))
+    show = await house.play(seconds, stream=streamed)
+    show.task.cancel()
+    await house.clock.advance()
+    assert show.task.cancelled()
+    house.check()
+    await house.clock.advance(100)
+    assert house.asked() == ["a"]
+    assert results(house) == ["cancelled"]
+    assert house.members[0].breaker.failures(house.clock.now(), house.pool.settings.breaker) <= 1
+
+
+async def test_a_caller_who_closes_the_generator_leaves_too() -> None:
+    house = House(stream(delta("Hello"), 60.0))
+    chunks = house.call().chunks()
+    assert (await anext(chunks)).text == "Hello"
+    await chunks.aclose()
+    house.check()
+    assert results(house) == ["cancelled"]
+    assert house.members[0].metrics.output_tokens == 2, "what was sent has been paid for"
+
+
+async def test_dropping_the_last_reference_closes_the_connection() -> None:
+    house = House(stream(delta("Hello"), 60.0))
+    chunks = house.call().chunks()
+    assert (await anext(chunks)).text == "Hello"
+    del chunks
+    gc.collect()
+    await house.clock.advance()
+    house.check()
+
+
+async def test_a_bug_of_ours_is_raised_loudly_and_blames_nobody() -> None:
+    house = House(speech("never"), speech("never"))
+    house.transport._scripts.clear()
+    show = await house.play()
+    assert isinstance(show.error, InternalError)
+    assert isinstance(show.error.__cause__, KeyError)
+    assert show.outcomes == [("a", "internal")]
+    assert house.members[0].metrics.failures == 1
+    assert house.members[0].breaker.failures(house.clock.now(), house.pool.settings.breaker) == 0
+    assert results(house) == ["failed"]
+    house.check()
+
+
+async def test_a_permit_comes_back_from_a_bug_in_a_probe() -> None:
+    house = House(refusal(500), breaker=BreakerSettings(failure_threshold=1), retry=RetrySettings(count=1))
+    await house.play()
+    await house.clock.advance(30)
+    house.transport._scripts.clear()
+    assert isinstance((await house.play()).error, InternalError)
+    assert house.members[0].breaker.admits(house.clock.now(), house.pool.settings.breaker)
+
+
+async def test_an_interrupted_stream_keeps_what_was_passed_on() -> None:
+    house = House(stream(PREAMBLE, delta("To be"), delta(" or"), ConnectionReset("gone")))
+    show = await house.play()
+    assert isinstance(show.error, StreamInterrupted)
+    assert (show.error.partial, show.call.text) == ("To be or", "To be or")
+    assert show.error.retryable
+    assert show.error.trail == show.trail
+    assert results(house) == ["failed"]
+    house.check()
+
+
+async def test_a_rejected_request_carries_no_text() -> None:
+    show = await House(refusal(422)).play()
+    assert isinstance(show.error, RequestRejected)
+    assert (show.error.partial, show.error.status) == ("", 422)
+
+
+# Closing
+
+
+async def test_closing_ends_what_waits_and_what_is_paused() -> None:
+    house = House(stream(delta("Hello"), 60.0))
+    waiting = await house.play(1)
+    paused = house.call().chunks()
+    await anext(paused)
+    await house.engine.close()
+    await house.clock.advance()
+    assert isinstance(waiting.error, BalancerClosed)
+    assert waiting.error.partial == "Hello"
+    with pytest.raises(BalancerClosed):
+        await anext(paused)
+    house.check()
+    assert house.transport.closed
+    assert results(house) == ["cancelled", "cancelled"]
+
+
+async def test_closing_ends_a_back_off_and_a_wait() -> None:
+    house = House(refusal(500))
+    show = await house.play(0.5)
+    await house.engine.close()
+    await house.clock.advance()
+    assert isinstance(show.error, BalancerClosed)
+    house.check()
+
+
+async def test_after_closing_nothing_begins() -> None:
+    house = House(speech("never"))
+    call = house.call()
+    early = house.call()
+    assert call.close() is False
+    await house.engine.close()
+    await house.engine.close()
+    show = await house.play()
+    assert isinstance(show.error, BalancerClosed)
+    with pytest.raises(BalancerClosed):
+        await anext(early.chunks())
+    assert house.asked() == []
+    house.check()
+
+
+async def test_reprs_show_what_a_debugger_wants() -> None:
+    house = House(speech("Hello"))
+    call = house.call()
+    assert (call.trail, call.model, call.usage, call.finish_reason, call.text) == ((), None, None, None, "")
+    assert repr(call) == "<Call None, not answered>"
+    assert repr(house.engine) == "<Engine of <Pool house, failover, 1 members>, 0 calls>"
+    assert repr(house.backends["a"]) == "<Backend a, m at http://a.test/v1/chat/completions>"
+    async for _ in call.chunks():
+        pass
+    assert repr(call) == "<Call <Dispatch 1 of house, 1 attempts>, a>"
+
+
+async def test_a_waiter_that_was_woken_twice_is_resolved_once() -> None:
+    house = House(speech("Hello"))
+    waiter = house.engine.waiter()
+    house.engine.wake()
+    house.engine.wake()
+    await asyncio.sleep(0)
+    assert waiter.done()

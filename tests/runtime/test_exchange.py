@@ -1,0 +1,492 @@
+"""Facts about one attempt over the wire, by the rules in the module's header."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+
+import pytest
+
+from tests.runtime.house import (
+    DONE,
+    JSON_HEADERS,
+    PREAMBLE,
+    STOP,
+    USAGE,
+    House,
+    completion,
+    delta,
+    event,
+    refusal,
+    speech,
+    stream,
+)
+from understudy.core.settings import RetrySettings, Timeouts
+from understudy.errors import (
+    AttemptEntry,
+    ConnectFailed,
+    ConnectionReset,
+    DeadlineExceeded,
+    ProtocolViolation,
+    RequestRejected,
+    StreamInterrupted,
+)
+from understudy.runtime import exchange
+from understudy.simulate.scripted_transport import Reply
+
+ONCE = RetrySettings(count=1)
+
+
+# Rule 1: the preamble is held back
+
+
+async def test_nothing_goes_out_before_the_first_content_and_then_all_of_it_at_once() -> None:
+    house = House(stream(PREAMBLE, delta(" "), 3.0, delta("To"), delta(" be"), STOP, DONE))
+    show = await house.play(2.9)
+    assert show.chunks == []
+    await house.clock.advance(0.1)
+    assert [chunk.text for chunk in show.chunks] == ["", " ", "To", " be", ""]
+    assert show.outcomes == [("a", "success")]
+    house.check()
+
+
+async def test_a_preamble_that_fails_never_reaches_the_caller() -> None:
+    house = House(stream(PREAMBLE, delta("\n"), ConnectionReset("gone")), speech("Hello"), retry=ONCE)
+    show = await house.play()
+    assert [chunk.text for chunk in show.chunks] == ["", "Hello", ""]
+    assert show.outcomes == [("a", "reset"), ("b", "success")]
+    house.check()
+
+
+async def test_streams_stay_streams() -> None:
+    house = House(stream(delta("one"), 1.0, delta("two"), 1.0, STOP, DONE))
+    show = await house.play(0.5)
+    assert show.text == "one"
+    await house.clock.advance(1)
+    assert show.text == "onetwo"
+
+
+# Rule 2: clocks
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        Reply(head=[60.0]),
+        stream(60.0),
+        stream(*[2.0, b": still there\n\n"] * 10),
+        stream(PREAMBLE, *[2.0, PREAMBLE] * 10),
+    ],
+    ids=["no head", "no body", "comments only", "preamble only"],
+)
+async def test_only_content_satisfies_the_first_content_clock(silent: Reply) -> None:
+    house = House(silent, speech("Hello"))
+    show = await house.play(9.9)
+    assert house.asked() == ["a"]
+    await house.clock.advance(0.1)
+    assert show.outcomes == [("a", "timeout"), ("b", "success")]
+    assert show.trail[0].message == "Request exceeded 10000ms"  # type: ignore[union-attr]
+    assert house.members[0].metrics.timeouts == 1
+    house.check()
+
+
+async def test_a_unary_answer_has_its_own_clock() -> None:
+    slow = Reply(headers=JSON_HEADERS, pieces=[b'{"choices"', 60.0])
+    house = House(slow, completion("Hello"), timeouts=Timeouts(first_content=1, unary=20))
+    show = await house.play(19.9, stream=False)
+    assert house.asked() == ["a"]
+    await house.clock.advance(0.1)
+    assert (show.text, show.outcomes) == ("Hello", [("a", "timeout"), ("b", "success")])
+    house.check()
+
+
+async def test_silence_after_content_is_a_stall_and_comments_do_not_end_it() -> None:
+    house = House(stream(PREAMBLE, delta("To"), *[2.0, b": ping\n\n"] * 9), speech("Hello"))
+    show = await house.play(4.9)
+    assert not show.task.done()
+    await house.clock.advance(0.1)
+    assert isinstance(show.error, StreamInterrupted)
+    assert show.error.partial == "To"
+    assert [str(cause.kind) for cause in show.error.causes] == ["stall"]
+    assert show.outcomes == [("a", "stall")]
+    assert house.asked() == ["a"], "after content there is no plain failover"
+    house.check()
+
+
+async def test_an_event_without_content_keeps_a_stream_from_stalling() -> None:
+    house = House(stream(delta("To"), *[4.0, delta("")] * 3, STOP, DONE))
+    assert (await house.play(12)).outcomes == [("a", "success")]
+
+
+async def test_a_slow_caller_does_not_run_the_stall_clock_nor_the_serving_rate() -> None:
+    house = House(stream(delta("x" * 400), 2.0, delta("x" * 400), 2.0, delta("x" * 400), STOP, USAGE, DONE))
+    chunks = house.call().chunks()
+    assert (await anext(chunks)).text == "x" * 400
+    await house.clock.advance(100)
+    task = asyncio.create_task(collect(chunks))
+    await house.clock.advance(4)
+    assert len(await task) == 3
+    house.members[0].window.generated(house.clock.now(), 0, 20)
+    assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(3 * 60 / 24)
+
+
+async def collect(chunks: object) -> list[object]:
+    return [chunk async for chunk in chunks]  # type: ignore[attr-defined]
+
+
+async def test_the_requests_deadline_cuts_an_attempt_without_blaming_its_backend() -> None:
+    house = House(Reply(head=[60.0]), speech("Hello"), retry=RetrySettings(request_timeout=3))
+    show = await house.play(3)
+    assert isinstance(show.error, DeadlineExceeded)
+    assert "request_timeout_ms" in str(show.error)
+    assert show.outcomes == [("a", "cancelled")]
+    assert house.members[0].metrics.failures == 0
+    house.check()
+
+
+# Rule 3: success is the terminal marker
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        [STOP, DONE],
+        [STOP],
+        [STOP, ConnectionReset("gone")],
+        [STOP, ProtocolViolation("garbage")],
+        [STOP, event(error={"message": "late"}), DONE],
+        [STOP, DONE, DONE, delta("late"), b"garbage\n\n"],
+    ],
+    ids=["DONE", "no DONE", "reset", "broken framing", "error after the marker", "data after DONE"],
+)
+async def test_what_follows_the_terminal_marker_cannot_spoil_the_answer(tail: list[object]) -> None:
+    house = House(stream(PREAMBLE, delta("Hello"), *tail))  # type: ignore[arg-type]
+    show = await house.play()
+    assert (show.text, show.outcomes) == ("Hello", [("a", "success")])
+    assert house.pool.metrics.answered == 1
+    house.check()
+
+
+async def test_a_connection_left_open_after_the_marker_is_closed_within_a_second() -> None:
+    house = House(stream(delta("Hello"), STOP, 60.0))
+    show = await house.play(0.9)
+    assert not show.task.done()
+    await house.clock.advance(0.1)
+    assert show.outcomes == [("a", "success")]
+    assert show.call.usage is not None
+    assert show.call.usage.estimated
+    house.check()
+
+
+async def test_usage_after_the_marker_is_waited_for() -> None:
+    house = House(stream(delta("Hello"), STOP, 0.5, USAGE, 60.0))
+    show = await house.play(1)
+    assert show.call.usage is not None
+    assert (show.call.usage.input_tokens, show.call.usage.output_tokens) == (7, 3)
+
+
+# Rule 4: ends without a marker
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ([], "truncated"),
+        ([DONE], "truncated"),
+        ([ConnectionReset("gone")], "truncated"),
+        ([ProtocolViolation("bad chunk")], "protocol"),
+        ([event(error={"message": "overloaded", "code": 503})], "server_error"),
+        ([delta(finish="error")], "server_error"),
+        ([b"data: {\n\n", b"data: {\n\n"], "protocol"),
+    ],
+)
+async def test_after_content_every_other_end_is_an_explicit_error(end: list[object], kind: str) -> None:
+    house = House(stream(delta("To be"), *end), speech("Hello"))  # type: ignore[arg-type]
+    show = await house.play()
+    assert isinstance(show.error, StreamInterrupted)
+    assert show.outcomes == [("a", kind)]
+    assert show.text == "To be"
+    assert house.members[0].metrics.output_tokens == 2, "what was sent has been paid for"
+    house.check()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ([], "empty"),
+        ([DONE], "empty"),
+        ([PREAMBLE], "empty"),
+        ([ConnectionReset("gone")], "reset"),
+        ([PREAMBLE, ConnectionReset("gone")], "reset"),
+        ([b"data: {\n\n"], "protocol"),
+        ([PREAMBLE, b"data: {\n\n"], "protocol"),
+        ([b"<html>502</html>"], "protocol"),
+        ([ProtocolViolation("bad chunk")], "protocol"),
+        ([event(error={"message": "quota", "code": "insufficient_quota"})], "quota"),
+    ],
+)
+async def test_before_content_every_end_without_a_marker_fails_over(body: list[object], kind: str) -> None:
+    house = House(stream(*body), speech("Hello"), retry=ONCE)  # type: ignore[arg-type]
+    show = await house.play()
+    assert (show.text, show.outcomes) == ("Hello", [("a", kind), ("b", "success")])
+    house.check()
+
+
+async def test_a_connection_that_cannot_be_made_is_connect() -> None:
+    house = House(Reply(head=[ConnectFailed("connection refused")]), speech("Hello"))
+    show = await house.play()
+    assert show.outcomes == [("a", "connect"), ("b", "success")]
+
+
+# Rule 5: empty answers
+
+
+@pytest.mark.parametrize("finish", ["stop", "tool_calls"])
+async def test_an_answer_without_content_is_empty(finish: str) -> None:
+    house = House(stream(PREAMBLE, delta(finish=finish), DONE), speech("Hello"), retry=ONCE)
+    show = await house.play()
+    assert show.outcomes == [("a", "refused"), ("b", "success")]
+    assert house.members[0].metrics.refused == 1
+    assert f"(finish_reason {finish})" in show.trail[0].message  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+@pytest.mark.parametrize("whole", [True, False], ids=["unary", "stream"])
+async def test_a_finish_reason_that_explains_the_silence_is_an_answer(finish: str, whole: bool) -> None:
+    reply = completion("", finish) if whole else stream(PREAMBLE, delta(finish=finish), DONE)
+    house = House(reply, speech("Hello"))
+    show = await house.play(stream=not whole)
+    assert show.outcomes == [("a", "success")]
+    assert show.call.finish_reason == finish
+    house.check()
+
+
+async def test_a_tool_call_alone_is_content() -> None:
+    call = {"index": 0, "id": "c1", "function": {"name": "look", "arguments": ""}}
+    house = House(stream(PREAMBLE, delta(tool_calls=[call]), delta(finish="tool_calls"), DONE))
+    assert (await house.play()).outcomes == [("a", "success")]
+
+
+async def test_an_empty_unary_answer_fails_over() -> None:
+    for reply in (completion(""), completion(None), Reply(headers=JSON_HEADERS), completion(" \n")):
+        house = House(reply, completion("Hello"), retry=ONCE)
+        assert (await house.play(stream=False)).text == "Hello"
+
+
+# Rule 6: refusals
+
+
+async def test_the_status_and_the_body_of_a_refusal_are_kept() -> None:
+    house = House(refusal(400, "messages[0] is wrong"), speech("Hello"), key="sk-secret-key-1234567890")
+    show = await house.play()
+    assert isinstance(show.error, RequestRejected)
+    assert show.error.status == 400
+    assert json.loads(show.error.body or b"") == {"error": {"message": "messages[0] is wrong"}}
+    assert house.asked() == ["a"]
+    house.check()
+
+
+async def test_a_key_that_the_backend_echoes_is_masked() -> None:
+    key = "sk-secret-key-1234567890"
+    house = House(refusal(400, f"what is {key}?"), key=key)
+    show = await house.play()
+    assert key not in str(show.error)
+    assert key.encode() not in show.error.body
+
+
+async def test_an_error_body_that_never_ends_is_given_two_seconds() -> None:
+    house = House(Reply(status=500, pieces=[b"oh", *[0.5, b"!"] * 99]), speech("Hello"), retry=ONCE)
+    show = await house.play(1.9)
+    assert house.asked() == ["a"]
+    await house.clock.advance(0.1)
+    assert show.outcomes == [("a", "server_error"), ("b", "success")]
+    house.check()
+
+
+async def test_an_error_body_is_cut_at_64_kib() -> None:
+    pieces = [b"x" * 60_000] * 3
+    house = House(Reply(status=400, pieces=pieces))
+    show = await house.play()
+    assert len(show.error.body) == exchange.ERROR_BODY_LIMIT
+
+
+async def test_a_broken_error_body_does_not_hide_the_status() -> None:
+    for reply in (
+        Reply(status=401, pieces=[ConnectionReset("gone")]),
+        Reply(status=401, headers={"content-encoding": "br"}, pieces=[b"x"]),
+    ):
+        house = House(reply, speech("Hello"))
+        assert (await house.play()).outcomes == [("a", "auth"), ("b", "success")]
+
+
+async def test_204_and_redirects_are_protocol() -> None:
+    for status in (204, 205, 302):
+        house = House(Reply(status=status), speech("Hello"), retry=ONCE)
+        assert (await house.play()).outcomes == [("a", "protocol"), ("b", "success")]
+
+
+# Rule 7: fields that a backend refuses to know
+
+
+async def test_a_refused_field_is_left_out_once_and_for_good_within_the_attempt() -> None:
+    complaint = refusal(400, "Unrecognized request argument supplied: stream_options")
+    house = House([complaint, speech("Hello"), speech("Again")])
+    show = await house.play()
+    assert show.text == "Hello"
+    (entry,) = show.trail
+    assert isinstance(entry, AttemptEntry)
+    assert (entry.outcome, entry.dropped_field) == ("success", "stream_options")
+    assert [b"stream_options" in request.body for request in house.transport.requests] == [True, False]
+    assert house.members[0].metrics.requests == 1
+    await house.play()
+    assert b"stream_options" not in house.transport.requests[-1].body
+    house.check()
+
+
+async def test_a_backend_that_complains_again_is_taken_at_its_word() -> None:
+    complaint = refusal(400, "Unrecognized request argument supplied: stream_options")
+    house = House(complaint)
+    show = await house.play()
+    assert isinstance(show.error, RequestRejected)
+    assert len(house.transport.requests) == 2
+
+
+# Shapes and encodings
+
+
+async def test_a_whole_json_answer_to_a_stream_request_is_used() -> None:
+    house = House(completion("Hello"))
+    show = await house.play()
+    assert (show.text, show.outcomes) == ("Hello", [("a", "success")])
+    house.check()
+
+
+async def test_an_event_stream_to_a_unary_request_is_protocol() -> None:
+    house = House(speech("Hello"), completion("Hello"), retry=ONCE)
+    show = await house.play(stream=False)
+    assert show.outcomes == [("a", "protocol"), ("b", "success")]
+    assert show.trail[0].message == "expected JSON, got text/event-stream"  # type: ignore[union-attr]
+
+
+async def test_an_error_object_in_a_whole_answer_is_classed_as_if_it_were_a_status() -> None:
+    body = json.dumps({"error": {"message": "slow down", "code": 429}}).encode()
+    house = House(Reply(headers=JSON_HEADERS, pieces=[body]), completion("Hello"), retry=ONCE)
+    show = await house.play(stream=False)
+    assert show.outcomes == [("a", "rate_limited"), ("b", "success")]
+
+
+async def test_gzip_is_undone_also_in_pieces() -> None:
+    packed = gzip.compress(PREAMBLE + delta("Hello") + STOP + DONE)
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    house = House(Reply(headers=headers, pieces=[bytes([byte]) for byte in packed]))
+    assert (await house.play()).text == "Hello"
+
+
+async def test_a_lying_content_encoding_is_protocol() -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    house = House(Reply(headers=headers, pieces=[delta("Hello")]), speech("Hello"), retry=ONCE)
+    assert (await house.play()).outcomes == [("a", "protocol"), ("b", "success")]
+
+
+async def test_a_unary_answer_beyond_the_limit_is_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "UNARY_LIMIT", 200)
+    house = House(completion("x" * 200), completion("Hello"), retry=ONCE)
+    assert (await house.play(stream=False)).outcomes == [("a", "protocol"), ("b", "success")]
+
+
+async def test_a_malformed_event_is_dropped_and_counted() -> None:
+    house = House(stream(delta("To"), b"data: {\n\n", delta(" be"), STOP, DONE))
+    show = await house.play()
+    assert show.text == "To be"
+    assert show.trail[0].malformed_events == 1  # type: ignore[union-attr]
+    assert house.members[0].metrics.malformed_events == 1
+
+
+async def test_with_strict_events_a_malformed_event_is_a_failure() -> None:
+    house = House(stream(delta("To"), b"data: {\n\n", delta(" be"), STOP, DONE), strict=True)
+    assert (await house.play()).outcomes == [("a", "protocol")]
+
+
+async def test_a_request_that_is_no_json_is_the_callers_mistake() -> None:
+    house = House(speech("Hello"), speech("Hello"))
+    show = await house.play(metadata=object())
+    assert isinstance(show.error, RequestRejected)
+    assert "cannot be written as JSON" in str(show.error)
+    assert house.asked() == []
+
+
+# Usage and evidence
+
+
+async def test_the_usage_chunk_reaches_the_caller_only_if_it_asked() -> None:
+    house = House(speech("Hello"))
+    assert not any(chunk.usage for chunk in (await house.play()).chunks)
+    asked = await house.play(stream_options={"include_usage": True})
+    assert [chunk.usage is not None for chunk in asked.chunks] == [False, False, False, True]
+
+
+async def test_without_usage_tokens_are_estimated_and_marked() -> None:
+    house = House(stream(delta("x" * 40), STOP, DONE))
+    show = await house.play()
+    usage = show.call.usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (6, 10, True)
+    assert house.members[0].metrics.estimated_tokens == 16
+
+
+async def test_texts_inside_content_parts_are_estimated_too() -> None:
+    house = House(stream(delta("x"), STOP, DONE))
+    call = house.engine.call(
+        exchange.ChatRequest([{"role": "user", "content": [{"type": "text", "text": "x" * 36}], "n": 1}]),
+        stream=True,
+    )
+    assert [chunk async for chunk in call.chunks()]
+    assert call.usage is not None
+    assert call.usage.input_tokens == 11
+
+
+async def test_hidden_reasoning_is_no_evidence_of_speed() -> None:
+    usage = {
+        "prompt_tokens": 1,
+        "completion_tokens": 1020,
+        "completion_tokens_details": {"reasoning_tokens": 1000},
+    }
+    house = House(stream(delta("x" * 40), 2.0, delta("x" * 40), STOP, event(choices=[], usage=usage), DONE))
+    await house.play(2)
+    house.members[0].window.generated(house.clock.now(), 0, 18)
+    assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(60)
+
+
+async def test_reasoning_that_was_seen_is_evidence() -> None:
+    usage = {
+        "prompt_tokens": 1,
+        "completion_tokens": 40,
+        "completion_tokens_details": {"reasoning_tokens": 20},
+    }
+    thought = delta(reasoning_content="x" * 80)
+    house = House(stream(thought, 2.0, delta("x" * 80), STOP, event(choices=[], usage=usage), DONE))
+    show = await house.play(2)
+    assert show.chunks[0].reasoning == "x" * 80
+    house.members[0].window.generated(house.clock.now(), 0, 18)
+    assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(120)
+
+
+async def test_a_stall_counts_as_generating_time() -> None:
+    house = House(stream(delta("x" * 400), 60.0), timeouts=Timeouts(stall=30))
+    await house.play(30)
+    assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(200)
+
+
+def test_an_exchange_shows_its_attempt() -> None:
+    house = House(speech("Hello"))
+    dispatch = house.pool.dispatch(0.0, lambda: 0.0, stream=True)
+    attempt = dispatch.next_step(0.0)
+    shown = exchange.Exchange.__repr__(_bare(attempt))
+    assert shown == "<Exchange of <Attempt 1 on a, running>>"
+
+
+def _bare(attempt: object) -> exchange.Exchange:
+    bare = object.__new__(exchange.Exchange)
+    bare._attempt = attempt  # type: ignore[assignment]
+    return bare
