@@ -18,6 +18,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -28,7 +29,8 @@ _NESTED_FIELDS = (
     "error", "message", "detail", "errors", "metadata", "details", "violations",
     "innererror", "inner_error", "previous_errors",
 )  # fmt: skip
-_DEEPEST = 8
+_DEEPEST = 8  # levels,
+_MOST = 32  # and words and sentences: nobody complains at more length
 
 _STATUS = re.compile(r"[45]\d\d", re.ASCII)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
@@ -47,14 +49,19 @@ class Complaint:
     status: int | None = None
 
     @property
+    def summary(self) -> str:
+        """What a person should read: the sentences, or the first word where there are none."""
+        return "; ".join(self.sentences or self.words[:1])
+
+    @property
     def everything(self) -> str:
         return "; ".join([*self.sentences, *self.words])
 
     def hear_words(self, words: Iterable[str]) -> None:
-        self.words.extend(word.lower() for word in words)
+        self.words.extend(word.lower() for word in islice(words, _MOST - len(self.words)))
 
     def hear_sentence(self, sentence: str) -> None:
-        if sentence.strip() and sentence not in self.sentences:
+        if sentence.strip() and len(self.sentences) < _MOST and sentence not in self.sentences:
             self.sentences.append(sentence)
 
 

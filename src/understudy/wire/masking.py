@@ -18,7 +18,7 @@ _SHAPES = re.compile(
     r"""
     (?<![A-Za-z0-9])(?P<prefix>
         (?:sk|pk|rk|csk|xai|pplx|nvapi|dsk)-      # OpenAI, Anthropic, OpenRouter, DeepSeek; Cerebras, xAI …
-      | (?:gsk|hf|r8|fw|tgp_v1|key)_              # Groq, Hugging Face, Replicate, Fireworks, Together
+      | (?:gsk|hf|r8|fw|tgp_v1)_                  # Groq, Hugging Face, Replicate, Fireworks, Together
       | AIza | ya29\. | eyJ(?=[\w-]+\.[\w-]+\.)   # Google keys and tokens, JSON web tokens
     )[\w.*-]{8,}
     """,
@@ -26,8 +26,10 @@ _SHAPES = re.compile(
 )
 _BEARER = re.compile(r"(?P<prefix>\bBearer\s+)[\w.~+/=*-]{8,}", re.IGNORECASE)
 _NAMED = re.compile(
-    r"""(?P<prefix>(?:key|token|secret)(?:\ (?:provided|is|was))?["']?\s?[:=]?\s?["'`(]?)"""
-    r"""(?=[A-Za-z+/_*-]*\d)[\w+/*-]{20,}={0,2}""",
+    r"""
+    (?P<prefix>(?:key|token|secret)["']?(?:\s*[:=]\s*|\s+(?:(?:provided|is|was)\b:?\s*)?)["'`(]?)
+    (?=[A-Za-z+/_*-]*\d)[\w+/*-]{20,}={0,2}
+    """,
     re.IGNORECASE | re.VERBOSE,
 )
 

@@ -31,6 +31,7 @@ from understudy.wire.retry_after import retry_after
 __all__ = ["TABLE", "Row", "classify", "classify_error_object", "mask", "retry_after"]
 
 BODY_LIMIT = 64 * 1024
+SUMMARY_LIMIT = 4096
 MESSAGE_LIMIT = 300
 
 _SAID_TO_WAIT = frozenset({FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR, FailureKind.QUOTA})
@@ -51,7 +52,7 @@ class Row:
             return False
         if not self.words.isdisjoint(complaint.words):
             return True
-        return self.wording is not None and self.wording.search(complaint.everything) is not None
+        return self.wording is not None and self.wording.search(complaint.everything[:BODY_LIMIT]) is not None
 
 
 def _row(
@@ -74,124 +75,100 @@ _UNPAID = (400, 403, 429)
 _POLICY = (400, 403, 422)
 
 TABLE: tuple[Row, ...] = (
-    # A spent quota, and what only sounds like one. Gemini words every 429 as an exceeded quota.
-    _row("gemini", _QUOTA, [429], wording=r"free_tier\w*, limit: 0\b"),
-    _row("gemini", _QUOTA, [429], wording=r"PerDayPerProject"),
+    # A spent quota, and what only sounds like one: Gemini words every 429 as an exceeded quota.
+    _row("gemini", _QUOTA, [429], wording=r"free_tier\w*, limit: 0\b|PerDayPerProject"),
     _row("gemini", _RATE_LIMITED, [429], wording=r"please retry in \d"),
-    _row("openai", _QUOTA, _UNPAID, "insufficient_quota billing_hard_limit_reached billing_not_active"),
-    _row("openai", _QUOTA, _UNPAID, wording=r"exceeded your current quota|billing hard limit"),
-    _row("anthropic", _QUOTA, _UNPAID, "billing_error enforced_spend_limit"),
+    _row(
+        "openai",
+        _QUOTA,
+        _UNPAID,
+        "insufficient_quota billing_hard_limit_reached billing_not_active",
+        r"exceeded your current quota|billing hard limit",
+    ),
     _row(
         "anthropic",
         _QUOTA,
         _UNPAID,
-        wording=r"credit balance is too low|reached your specified .*usage limits",
+        "billing_error enforced_spend_limit",
+        r"credit balance is too low|reached your specified .{0,200}usage limits",
     ),
     _row("azure", _QUOTA, _UNPAID, wording=r"out of call volume quota"),
-    _row(
-        "openrouter",
-        _QUOTA,
-        _UNPAID,
-        wording=r"key limit exceeded|requires more credits|insufficient credits",
-    ),
-    _row("groq", _QUOTA, _UNPAID, "blocked_api_access", r"spend (?:limit|alert)|billing threshold"),
-    _row("together", _QUOTA, _UNPAID, "credit_limit", r"credit limit exceeded|reached your credit limit"),
-    _row(
-        "xai",
-        _QUOTA,
-        _UNPAID,
-        wording=r"used all available credits|run out of credits|monthly spending limit",
-    ),
-    _row("deepseek", _QUOTA, _UNPAID, wording=r"insufficient (?:account )?balance|balance is insufficient"),
-    _row(
-        "fireworks", _QUOTA, (*_UNPAID, 412), wording=r"account .*is suspended|failure to pay past invoices"
-    ),
+    _row("openrouter", _QUOTA, _UNPAID, wording=r"key limit exceeded|requires more credits"),
+    _row("groq", _QUOTA, _UNPAID, "blocked_api_access", r"spend (?:limit|alert)"),
+    _row("together", _QUOTA, _UNPAID, "credit_limit", r"credit limit exceeded"),
+    _row("xai", _QUOTA, _UNPAID, wording=r"used all available credits|run out of credits"),
+    _row("deepseek", _QUOTA, _UNPAID, wording=r"insufficient (?:account )?balance"),
+    _row("fireworks", _QUOTA, (*_UNPAID, 412), wording=r"account .{0,200}is suspended"),
+    _row("siliconflow", _QUOTA, _UNPAID, wording=r"balance is insufficient"),
     _row("moonshot", _QUOTA, _UNPAID, "exceeded_current_quota_error"),
     _row("alibaba", _QUOTA, _UNPAID, "arrearage allocationquota.freetieronly"),
-    _row("any", _QUOTA, _UNPAID, wording=r"(?:insufficient|out of|no remaining) (?:credits?|funds|quota)\b"),
     _row(
         "any",
         _QUOTA,
         _UNPAID,
         "insufficient_credits insufficient_funds spend_limit_exceeded payment_required",
+        r"insufficient (?:credits?|funds|quota)\b",
     ),
     # A key that is refused with 400.
     _row("gemini", _AUTH, _BAD, "api_key_invalid", r"API key (?:not valid|expired)"),
     _row("xai", _AUTH, _BAD, wording=r"incorrect API key provided"),
-    _row(
-        "any",
-        _AUTH,
-        (*_BAD, 401, 403),
-        "invalid_api_key authentication_error",
-        r"invalid (?:x-)?api[ _-]?key",
-    ),
+    _row("any", _AUTH, _BAD, "invalid_api_key authentication_error", r"invalid (?:x-)?api[ _-]?key"),
     # The request is too long for this backend.
-    _row("openai", _CONTEXT, _LONG, "context_length_exceeded", r"maximum context length"),
-    _row(
-        "openai",
-        _CONTEXT,
-        _LONG,
-        wording=r"input tokens exceed the configured limit|exceeds the context window",
-    ),
+    _row("openai azure", _CONTEXT, _LONG, "context_length_exceeded", r"input tokens exceed the configured"),
+    _row("openai vllm mistral deepseek fireworks", _CONTEXT, _LONG, wording=r"maximum context length"),
     _row("openrouter", _CONTEXT, _LONG, "token_limit_exceeded"),
     _row("anthropic", _CONTEXT, _LONG, wording=r"prompt is too long|exceed context limit"),
-    _row("gemini", _CONTEXT, _LONG, wording=r"input token count.* exceeds the maximum number of tokens"),
-    _row("groq", _CONTEXT, [413], wording=r"request too large for model .*tokens per minute"),
-    _row("groq", _CONTEXT, _LONG, wording=r"please reduce the length of the (?:messages|prompt|input)"),
-    _row("together", _CONTEXT, _LONG, wording=r"tokens \+ `?max_new_tokens`? must be <="),
-    _row("vllm", _CONTEXT, _LONG, wording=r"longer than the (?:maximum model length|model's context length)"),
-    _row("mistral", _CONTEXT, _LONG, wording=r"too large for model with .* maximum context length"),
-    _row("xai", _CONTEXT, _LONG, wording=r"maximum prompt length is"),
-    _row("fireworks", _CONTEXT, _LONG, wording=r"prompt length .* exceeds|model maximum context length"),
     _row(
-        "llama.cpp", _CONTEXT, _LONG, "exceed_context_size_error", r"exceeds? (?:the )?available context size"
+        "gemini", _CONTEXT, _LONG, wording=r"input token count.{0,200} exceeds the maximum number of tokens"
     ),
+    _row("groq", _CONTEXT, [413], wording=r"request too large for model .{0,200}tokens per minute"),
+    _row("groq cerebras", _CONTEXT, _LONG, wording=r"reduce the length of the (?:messages|prompt|input)"),
+    _row("together", _CONTEXT, _LONG, wording=r"tokens \+ `?max_new_tokens`? must be <="),
+    _row("vllm", _CONTEXT, _LONG, wording=r"longer than the maximum model length"),
+    _row("sglang", _CONTEXT, _LONG, wording=r"longer than the model's context length"),
+    _row("xai", _CONTEXT, _LONG, wording=r"maximum prompt length is"),
+    _row("llama.cpp", _CONTEXT, _LONG, "exceed_context_size_error", r"exceeds the available context size"),
     _row("ollama", _CONTEXT, _LONG, wording=r"input length exceeds the context length"),
     _row("moonshot", _CONTEXT, _LONG, wording=r"exceeded model token limit"),
     _row("alibaba", _CONTEXT, _LONG, wording=r"range of input length should be"),
     _row("minimax", _CONTEXT, _LONG, wording=r"context window exceeds limit"),
     _row(
-        "any",
-        _CONTEXT,
-        _LONG,
-        wording=r"exceed(?:s|ed)? (?:the |its |this )?(?:model'?s? )?(?:maximum )?context",
+        "any", _CONTEXT, _LONG, wording=r"exceed(?:s|ed)? (?:the |this )?(?:model'?s? )?context (?:win|len)"
     ),
     # A policy said no.
     _row(
-        "azure", _FILTER, _POLICY, "content_filter responsibleaipolicyviolation", r"content management policy"
-    ),
-    _row("openai", _FILTER, _POLICY, "content_policy_violation moderation_blocked invalid_prompt"),
-    _row("openai", _FILTER, _POLICY, wording=r"flagged as potentially violating our usage policy"),
-    _row("anthropic", _FILTER, _POLICY, wording=r"blocked by (?:our )?content filtering policy"),
-    _row(
-        "openrouter",
+        "azure",
         _FILTER,
         _POLICY,
-        wording=r"requires moderation|input was flagged|blocked by .*guardrail",
+        "content_filter responsibleaipolicyviolation",
+        r"content management policy",
     ),
-    _row("gemini", _FILTER, _POLICY, "prohibited_content", r"PROHIBITED_CONTENT|blocked due to safety"),
+    _row(
+        "openai",
+        _FILTER,
+        _POLICY,
+        "content_policy_violation moderation_blocked invalid_prompt",
+        r"potentially violating our usage policy",
+    ),
+    _row("anthropic", _FILTER, _POLICY, wording=r"blocked by content filtering policy"),
+    _row("openrouter", _FILTER, _POLICY, wording=r"requires moderation|input was flagged|by a guardrail"),
+    _row("gemini", _FILTER, _POLICY, "prohibited_content", r"blocked due to safety"),
     _row("deepseek", _FILTER, _POLICY, wording=r"content exists risk"),
     _row("xai", _FILTER, _POLICY, wording=r"content violates usage guidelines"),
-    _row(
-        "alibaba", _FILTER, _POLICY, "data_inspection_failed datainspectionfailed", r"inappropriate content"
-    ),
+    _row("alibaba", _FILTER, _POLICY, "data_inspection_failed datainspectionfailed"),
     # The model is not there, said with 400.
-    _row("openai", _MODEL, _BAD, "model_not_found", r"model [`'\"]?[^`'\"]*[`'\"]? does not exist"),
+    _row("openai vllm", _MODEL, _BAD, "model_not_found", r"\bmodel \S+ does not exist"),
     _row("azure", _MODEL, _BAD, "deploymentnotfound unknown_model unavailable_model"),
     _row("openrouter", _MODEL, _BAD, wording=r"is not a valid model ID|no endpoints found"),
-    _row("groq", _MODEL, _BAD, "model_decommissioned", r"model .*has been decommissioned"),
+    _row("groq", _MODEL, _BAD, "model_decommissioned", r"has been decommissioned"),
     _row(
-        "together",
-        _MODEL,
-        _BAD,
-        "model_not_available dedicated_endpoint_not_running",
-        r"non-serverless model",
+        "together", _MODEL, _BAD, "model_not_available dedicated_endpoint_not_running", "non-serverless model"
     ),
     _row("mistral", _MODEL, _BAD, "invalid_model", r"\binvalid model\b"),
     _row("deepseek", _MODEL, _BAD, wording=r"model not exist"),
     _row("gemini", _MODEL, _BAD, wording=r"models/\S+ is not found"),
     _row(
-        "any", _MODEL, _BAD, "model_not_supported", r"\bmodel [^ ]+ (?:is )?not (?:found|supported|available)"
+        "any", _MODEL, _BAD, "model_not_supported", r"\bmodel \S+ (?:is )?not (?:found|supported|available)"
     ),
     # Told by wording alone, as errors inside a stream sometimes are.
     _row("any", _RATE_LIMITED, [429], wording=r"rate.?limit|too many requests"),
@@ -283,7 +260,7 @@ def classify(
     kind = _ruled(rules, status, text) or _kind(status, complaint)
     return Failure(
         kind=kind,
-        message=_message(status, mask("; ".join(complaint.sentences), secrets)),
+        message=_message(status, mask(complaint.summary[:SUMMARY_LIMIT], secrets)),
         status=status,
         retry_after=retry_after(headers, wall=wall) if kind in _SAID_TO_WAIT else None,
         body=mask_bytes(body[:BODY_LIMIT], secrets) or None,
@@ -302,10 +279,10 @@ def classify_error_object(
     status = complaint.status or next(
         (_STATUS_OF_WORD[word] for word in complaint.words if word in _STATUS_OF_WORD), None
     )
-    said = mask("; ".join(complaint.sentences or complaint.words[:1]), secrets)
     return Failure(
         kind=_ruled(rules, status, body.decode()) or _kind(status, complaint),
-        message=_message(complaint.status, said) or "an error without a message",
+        message=_message(complaint.status, mask(complaint.summary[:SUMMARY_LIMIT], secrets))
+        or "an error without a message",
         status=complaint.status,
         body=mask_bytes(body[:BODY_LIMIT], secrets),
         in_stream=True,
@@ -356,7 +333,7 @@ def _message(status: int | None, said: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    without_tags = re.sub(r"<[^<>]{0,200}>", " ", text[: 4 * MESSAGE_LIMIT])
+    without_tags = re.sub(r"</?[A-Za-z!][^<>]{0,200}>", " ", text[: 4 * MESSAGE_LIMIT])
     printable = "".join(letter if letter.isprintable() else " " for letter in without_tags)
     line = " ".join(printable.replace("\ufffd", " ").split())
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
