@@ -110,11 +110,10 @@ def _check_fields(document: Mapping[str, Any], known: Iterable[str], problems: P
 def to_document(profile: Profile) -> dict[str, Any]:
     """The profile as its file has it, for looking at: an inline key is masked."""
     head: dict[str, Any] = {"name": profile.name, "version": VERSION}
-    match profile:
-        case StandardProfile():
-            head |= {"type": STANDARD, "provider": profile.provider, "model": profile.model}
-        case LoadBalancerProfile():
-            head |= {"type": LOAD_BALANCER, "policy": profile.policy, "profiles": list(profile.members)}
+    if isinstance(profile, StandardProfile):
+        head |= {"type": STANDARD, "provider": profile.provider, "model": profile.model}
+    else:
+        head |= {"type": LOAD_BALANCER, "policy": profile.policy, "profiles": list(profile.members)}
     if profile.model_params:
         head[PARAMS] = dict(profile.model_params)
     return head | {SETTINGS: {key: _plain(value) for key, value in profile.settings.items()}}

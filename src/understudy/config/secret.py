@@ -119,8 +119,7 @@ def resolve(reference: KeyReference, environ: Mapping[str, str]) -> Secret:
             return _from_file(path)
         case KeyringEntry(name):
             return _from_keyring(name)
-        case InlineKey(secret):
-            return _checked(secret.reveal(), "auth-key", "name a variable with auth-key-env instead")
+    return _checked(reference.secret.reveal(), "auth-key", "name a variable with auth-key-env instead")
 
 
 def concerns(reference: KeyReference) -> tuple[str, ...]:

@@ -46,8 +46,7 @@ def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def is_path(name_or_path: str) -> bool:
-    separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-    return name_or_path.endswith(".json") or any(separator in name_or_path for separator in separators)
+    return os.sep in name_or_path or name_or_path.endswith(".json")
 
 
 class ProfileStore:
