@@ -59,8 +59,7 @@ def decision(pool: Pool, *, stream: bool = False) -> Decide:
     return decide
 
 
-def last_one_left(size: int) -> Decide:
-    pool = make_pool("failover", size)
+def last_one_left(pool: Pool) -> Decide:
     for member in pool.members[:-1]:
         member.benched_until = float("inf")
     return decision(pool)
@@ -98,7 +97,7 @@ ENGINES: dict[str, Callable[[int], Decide]] = {
     "failover": lambda size: decision(make_pool("failover", size)),
     "failover, stream": lambda size: decision(make_pool("failover", size), stream=True),
     "round robin": lambda size: decision(make_pool("roundrobin", size)),
-    "last one left": last_one_left,
+    "last one left": lambda size: last_one_left(make_pool("failover", size)),
 }
 
 

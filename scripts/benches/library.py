@@ -67,6 +67,10 @@ class Process:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def tell(self, line: str) -> str:
         assert self._process.stdin
         try:
