@@ -19,6 +19,9 @@ from understudy.simulate.scripted_transport import Piece, Reply, ScriptedTranspo
 from understudy.wire import openai_chat
 from understudy.wire.chat import ChatChunk, ChatRequest
 
+TIMEOUTS = Timeouts(first_content=10, unary=10, connect=5, stall=5)
+RETRY = RetrySettings(delay=1.0)
+BREAKER = BreakerSettings()
 JSON_HEADERS = {"content-type": "application/json"}
 
 
@@ -74,10 +77,10 @@ class House:
         self,
         *scripts: Sequence[Reply] | Reply,
         policy: str = "failover",
-        timeouts: Timeouts = Timeouts(first_content=10, unary=10, connect=5, stall=5),
+        timeouts: Timeouts = TIMEOUTS,
         strict: bool = False,
-        retry: RetrySettings = RetrySettings(delay=1.0),
-        breaker: BreakerSettings = BreakerSettings(),
+        retry: RetrySettings = RETRY,
+        breaker: BreakerSettings = BREAKER,
         key: str | None = None,
     ) -> None:
         self.clock = ManualClock()

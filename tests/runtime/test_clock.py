@@ -43,7 +43,11 @@ async def test_advancing_stops_at_every_timer_in_order() -> None:
 async def test_a_timer_set_by_a_timer_rings_in_the_same_advance() -> None:
     clock = ManualClock(start=0)
     seen: list[float] = []
-    clock.call_at(1, lambda: clock.call_at(2, lambda: seen.append(clock.now())) and None)
+
+    def again() -> None:
+        clock.call_at(2, lambda: seen.append(clock.now()))
+
+    clock.call_at(1, again)
     await clock.advance(5)
     assert seen == [2]
 

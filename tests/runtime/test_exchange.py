@@ -33,9 +33,14 @@ from understudy.errors import (
     StreamInterrupted,
 )
 from understudy.runtime import exchange
-from understudy.simulate.scripted_transport import Reply
+from understudy.simulate.scripted_transport import Piece, Reply
+from understudy.wire.chat import ChatRequest
 
 ONCE = RetrySettings(count=1)
+
+
+def pieces(times: int, *some: Piece) -> list[Piece]:
+    return [*some] * times
 
 
 # Rule 1: the preamble is held back
@@ -75,8 +80,8 @@ async def test_streams_stay_streams() -> None:
     [
         Reply(head=[60.0]),
         stream(60.0),
-        stream(*[2.0, b": still there\n\n"] * 10),
-        stream(PREAMBLE, *[2.0, PREAMBLE] * 10),
+        stream(*pieces(10, 2.0, b": still there\n\n")),
+        stream(PREAMBLE, *pieces(10, 2.0, PREAMBLE)),
     ],
     ids=["no head", "no body", "comments only", "preamble only"],
 )
@@ -102,7 +107,7 @@ async def test_a_unary_answer_has_its_own_clock() -> None:
 
 
 async def test_silence_after_content_is_a_stall_and_comments_do_not_end_it() -> None:
-    house = House(stream(PREAMBLE, delta("To"), *[2.0, b": ping\n\n"] * 9), speech("Hello"))
+    house = House(stream(PREAMBLE, delta("To"), *pieces(9, 2.0, b": ping\n\n")), speech("Hello"))
     show = await house.play(4.9)
     assert not show.task.done()
     await house.clock.advance(0.1)
@@ -115,7 +120,7 @@ async def test_silence_after_content_is_a_stall_and_comments_do_not_end_it() -> 
 
 
 async def test_an_event_without_content_keeps_a_stream_from_stalling() -> None:
-    house = House(stream(delta("To"), *[4.0, delta("")] * 3, STOP, DONE))
+    house = House(stream(delta("To"), *pieces(3, 4.0, delta("")), STOP, DONE))
     assert (await house.play(12)).outcomes == [("a", "success")]
 
 
@@ -127,7 +132,7 @@ async def test_a_slow_caller_does_not_run_the_stall_clock_nor_the_serving_rate()
     task = asyncio.create_task(collect(chunks))
     await house.clock.advance(4)
     assert len(await task) == 3
-    house.members[0].window.generated(house.clock.now(), 0, 20)
+    house.members[0].window.generated.add(house.clock.now(), 0, 20)
     assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(3 * 60 / 24)
 
 
@@ -296,7 +301,7 @@ async def test_a_key_that_the_backend_echoes_is_masked() -> None:
 
 
 async def test_an_error_body_that_never_ends_is_given_two_seconds() -> None:
-    house = House(Reply(status=500, pieces=[b"oh", *[0.5, b"!"] * 99]), speech("Hello"), retry=ONCE)
+    house = House(Reply(status=500, pieces=[b"oh", *pieces(99, 0.5, b"!")]), speech("Hello"), retry=ONCE)
     show = await house.play(1.9)
     assert house.asked() == ["a"]
     await house.clock.advance(0.1)
@@ -438,7 +443,7 @@ async def test_without_usage_tokens_are_estimated_and_marked() -> None:
 async def test_texts_inside_content_parts_are_estimated_too() -> None:
     house = House(stream(delta("x"), STOP, DONE))
     call = house.engine.call(
-        exchange.ChatRequest([{"role": "user", "content": [{"type": "text", "text": "x" * 36}], "n": 1}]),
+        ChatRequest([{"role": "user", "content": [{"type": "text", "text": "x" * 36}], "n": 1}]),
         stream=True,
     )
     assert [chunk async for chunk in call.chunks()]
@@ -454,7 +459,7 @@ async def test_hidden_reasoning_is_no_evidence_of_speed() -> None:
     }
     house = House(stream(delta("x" * 40), 2.0, delta("x" * 40), STOP, event(choices=[], usage=usage), DONE))
     await house.play(2)
-    house.members[0].window.generated(house.clock.now(), 0, 18)
+    house.members[0].window.generated.add(house.clock.now(), 0, 18)
     assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(60)
 
 
@@ -468,7 +473,7 @@ async def test_reasoning_that_was_seen_is_evidence() -> None:
     house = House(stream(thought, 2.0, delta("x" * 80), STOP, event(choices=[], usage=usage), DONE))
     show = await house.play(2)
     assert show.chunks[0].reasoning == "x" * 80
-    house.members[0].window.generated(house.clock.now(), 0, 18)
+    house.members[0].window.generated.add(house.clock.now(), 0, 18)
     assert house.members[0].window.serving_rate(house.clock.now()) == pytest.approx(120)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypedDict, Unpack, cast
 
 from understudy.config.aliases import WireFormat as WireName
 from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
@@ -39,6 +39,17 @@ class Random(Protocol):
     """What the balancer needs of a `random.Random`."""
 
     def random(self) -> float: ...
+
+
+class Options(TypedDict, total=False):
+    """What every way of making a balancer takes besides its profile; see `Balancer`."""
+
+    settings: Mapping[str, Any] | None
+    environ: Mapping[str, str] | None
+    clock: Clock | None
+    transport: Transport | TransportName
+    rng: Random | None
+    observers: Sequence[Observer]
 
 
 class Balancer:
@@ -89,28 +100,16 @@ class Balancer:
         name_or_path: str,
         *,
         home: str | os.PathLike[str] | None = None,
-        settings: Mapping[str, Any] | None = None,
-        environ: Mapping[str, str] | None = None,
-        clock: Clock | None = None,
-        transport: Transport | TransportName = "aiohttp",
-        rng: Random | None = None,
-        observers: Sequence[Observer] = (),
+        **options: Unpack[Options],
     ) -> Balancer:
         """The balancer of a saved profile. `home` is the configuration directory, default the user's.
 
         Raises `ConfigurationError`: no such profile, a wrong one, or one without a usable member.
         """
-        environ = os.environ if environ is None else environ
+        given = options.get("environ")
+        environ = os.environ if given is None else given
         store = ProfileStore(config_dir(environ) if home is None else Path(home))
-        profile = load_pool(name_or_path, store, environ)
-        return cls(
-            profile,
-            settings=settings,
-            clock=clock,
-            transport=transport,
-            rng=rng,
-            observers=observers,
-        )
+        return cls(load_pool(name_or_path, store, environ), **options)
 
     def __repr__(self) -> str:
         return f"<Balancer {self.profile.name}, {self.profile.policy}, {len(self.profile.members)} members>"

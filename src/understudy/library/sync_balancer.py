@@ -6,16 +6,19 @@ An event loop of its own runs in a background thread; every call is handed over 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
+from understudy.config.pool import PoolProfile
+from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.core.settings import Source
 from understudy.core.stats import Stats
 from understudy.errors import BalancerClosed, TrailEntry
 from understudy.library.answer import Answer, ToolCall
-from understudy.library.balancer import Balancer, Messages
+from understudy.library.balancer import Balancer, Messages, Options
 from understudy.library.chat_stream import ChatStream
 from understudy.wire.chat import ChatChunk, ChatRequest, Usage
 
@@ -142,19 +145,28 @@ class SyncBalancer:
     Takes the same arguments and raises the same errors as `Balancer`.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._begin(Balancer(*arguments, **options))
+    def __init__(
+        self,
+        profile: PoolProfile | LoadBalancerProfile | StandardProfile,
+        members: Iterable[StandardProfile] = (),
+        **options: Unpack[Options],
+    ) -> None:
+        self._balancer = Balancer(profile, members, **options)
+        self._loop = _Loop()
 
     @classmethod
-    def load(cls, name_or_path: str, **options: Any) -> SyncBalancer:
+    def load(
+        cls,
+        name_or_path: str,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        **options: Unpack[Options],
+    ) -> SyncBalancer:
         """The balancer of a saved profile; see `Balancer.load`."""
-        balancer = cls.__new__(cls)
-        balancer._begin(Balancer.load(name_or_path, **options))
-        return balancer
-
-    def _begin(self, balancer: Balancer) -> None:
-        self._balancer = balancer
-        self._loop = _Loop()
+        synchronous = cls.__new__(cls)
+        synchronous._balancer = Balancer.load(name_or_path, home=home, **options)
+        synchronous._loop = _Loop()
+        return synchronous
 
     def __repr__(self) -> str:
         return f"<Sync{self._balancer!r}>"

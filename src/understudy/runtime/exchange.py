@@ -341,9 +341,10 @@ class Exchange:
         if self._attempt.outcome is None:
             self._progress.settle(self._attempt, outcome, now, self._tokens())
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: Outcome) -> list[ChatChunk] | None:
         """`_end`, where a batch is expected: there is none."""
         self._end(outcome)
+        return None
 
     def _finish(self) -> list[ChatChunk] | None:
         """The stream is over. An answer that is rightly without content goes out now."""

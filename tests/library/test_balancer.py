@@ -1,0 +1,296 @@
+"""Facts about the library's face, over scripted backends on a manual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runtime.house import DONE, STOP, completion, delta, refusal, speech, stream
+from understudy import (
+    Balancer,
+    BalancerClosed,
+    ChatRequest,
+    ConfigurationError,
+    LoadBalancerProfile,
+    SettingError,
+    StandardProfile,
+    StreamInterrupted,
+)
+from understudy.core.settings import Source
+from understudy.testing import ManualClock, Reply, ScriptedTransport
+
+URLS = {name: f"http://{name}.test/v1" for name in "ab"}
+PAIR = LoadBalancerProfile("pair", "failover", ("a", "b"), settings={"failover_retry_count": 1})
+
+
+def member(name: str, **settings: Any) -> StandardProfile:
+    return StandardProfile(name, "openai", "m", settings={"base-url": URLS[name], **settings})
+
+
+class Stage:
+    """A balancer over two scripted members."""
+
+    def __init__(self, *replies: Reply, settings: dict[str, Any] | None = None) -> None:
+        self.clock = ManualClock()
+        scripts = {
+            url + "/chat/completions": [reply] for url, reply in zip(URLS.values(), replies, strict=False)
+        }
+        self.transport = ScriptedTransport(self.clock, scripts)
+        self.lb = Balancer(
+            PAIR,
+            [member("a", timeout_ms=7000), member("b")],
+            settings=settings,
+            clock=self.clock,
+            transport=self.transport,
+        )
+
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.body) for request in self.transport.requests]
+
+
+async def test_a_stream_is_iterated_for_chunks_and_asked_afterwards() -> None:
+    stage = Stage(refusal(500), speech("To", " be"))
+    text = ""
+    stream_ = stage.lb.stream("To be?", temperature=0)
+    async for chunk in stream_:
+        text += chunk.text
+    assert text == stream_.text == "To be"
+    assert (stream_.backend, stream_.model, stream_.finish_reason) == ("b", "m", "stop")
+    assert stream_.usage is not None
+    assert stream_.usage.output_tokens == 3
+    assert [entry.backend for entry in stream_.trail] == ["a", "b"]
+    assert stream_.tool_calls == ()
+    assert stage.bodies()[1]["temperature"] == 0
+    assert stage.bodies()[1]["messages"] == [{"role": "user", "content": "To be?"}]
+    assert repr(stream_) == "<ChatStream <Call <Dispatch 1 of pair, 2 attempts>, b>>"
+
+
+async def test_complete_asks_for_one_piece() -> None:
+    stage = Stage(completion("Hello", usage={"prompt_tokens": 4, "completion_tokens": 2}))
+    answer = await stage.lb.complete([{"role": "user", "content": "Hi"}], max_tokens=5)
+    assert (answer.text, answer.backend, answer.model) == ("Hello", "a", "m")
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (4, 2)
+    assert stage.bodies()[0] == {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 5,
+        "model": "m",
+        "stream": False,
+    }
+
+
+async def test_a_request_value_may_be_reused_and_extended() -> None:
+    stage = Stage(completion("Hello"))
+    request = ChatRequest([{"role": "user", "content": "Hi"}], {"temperature": 1})
+    await stage.lb.complete(request)
+    await stage.lb.complete(request, temperature=2)
+    assert [body["temperature"] for body in stage.bodies()] == [1, 2]
+
+
+async def test_a_stream_can_be_read_to_its_answer() -> None:
+    stage = Stage(speech("To", " be"))
+    async with stage.lb.stream("Hi") as stream_:
+        answer = await stream_.answer()
+    assert answer.text == "To be"
+
+
+async def test_leaving_a_streams_context_closes_its_connection() -> None:
+    stage = Stage(stream(delta("Hello"), 60.0))
+    async with stage.lb.stream("Hi") as stream_:
+        await anext(stream_)
+    assert stage.transport.responses[0].closed
+    assert stage.clock.timers == 0
+
+
+async def test_dropping_a_stream_closes_its_connection() -> None:
+    stage = Stage(stream(delta("Hello"), 60.0))
+    stream_ = stage.lb.stream("Hi")
+    await anext(stream_)
+    del stream_
+    gc.collect()
+    await stage.clock.advance()
+    assert stage.transport.responses[0].closed
+
+
+async def test_leaving_the_balancer_cancels_what_is_in_flight() -> None:
+    stage = Stage(stream(delta("Hello"), 60.0))
+    async with stage.lb as lb:
+        task = asyncio.create_task(lb.complete("Hi"))
+        await stage.clock.advance(1)
+    with pytest.raises(BalancerClosed):
+        await task
+    assert stage.transport.closed
+
+
+async def test_an_interrupted_stream_raises_and_keeps_the_partial_text() -> None:
+    stage = Stage(stream(delta("Hello")), speech("never"))
+    stream_ = stage.lb.stream("Hi")
+    with pytest.raises(StreamInterrupted) as caught:
+        await stream_.answer()
+    assert (caught.value.partial, stream_.text) == ("Hello", "Hello")
+    assert stream_.so_far().usage.estimated
+
+
+async def test_before_its_first_chunk_a_stream_knows_nothing() -> None:
+    stage = Stage(speech("Hello"))
+    assert stage.lb.stream("Hi").so_far().usage.output_tokens == 0
+    assert stage.transport.requests == []
+
+
+async def test_stats_are_frozen_a_dictionary_and_a_table() -> None:
+    stage = Stage(refusal(401), speech("Hello"))
+    for _ in range(3):
+        await stage.lb.stream("Hi").answer()
+    stats = stage.lb.stats()
+    assert stats.to_dict()["backends"]["a"]["circuit_breaker"] == {
+        "state": "open",
+        "failures": 3,
+        "opened_at": "2023-11-14T22:13:20.000Z",
+        "next_probe_in_ms": 30000.0,
+        "last_failure": "2023-11-14T22:13:20.000Z",
+    }
+    assert str(stats).startswith("Load Balancer Statistics\nProfile: pair\nTotal Requests: 3\n")
+    with pytest.raises(AttributeError):
+        stats.answered = 5  # type: ignore[misc]
+
+
+# Settings
+
+
+async def test_the_effective_value_names_its_source() -> None:
+    lb = Stage(settings={"timeout-ms": 3000, "failover_retry_delay_ms": "250"}).lb
+    assert lb.setting("failover_retry_count") == (1, Source.PROFILE)
+    assert lb.setting("timeout_ms") == (3000, Source.OPTION)
+    assert lb.setting("failover_retry_delay_ms") == (250, Source.OPTION)
+    assert lb.setting("stall_timeout_ms") == (30000, Source.DEFAULT)
+    lb.set("stall-timeout-ms", "9000")
+    assert lb.settings()["stall_timeout_ms"] == (9000, Source.SESSION)
+    lb.unset("stall_timeout_ms")
+    assert lb.settings()["stall_timeout_ms"] == (30000, Source.DEFAULT)
+    assert "base-url" not in lb.settings()
+
+
+async def test_a_member_keeps_its_own_setting_until_a_live_one_outranks_it() -> None:
+    stage = Stage(Reply(head=[60.0]), speech("Hello"))
+    task = asyncio.create_task(stage.lb.stream("Hi").answer())
+    await stage.clock.advance(6.9)
+    assert not task.done()
+    await stage.clock.advance(0.1)
+    assert (await task).backend == "b"
+    stage.lb.set("timeout_ms", 1000)
+    task = asyncio.create_task(stage.lb.stream("Hi").answer())
+    await stage.clock.advance(1)
+    assert (await task).backend == "b"
+
+
+async def test_a_running_attempt_keeps_the_settings_it_began_with() -> None:
+    stage = Stage(Reply(head=[60.0]), speech("Hello"))
+    task = asyncio.create_task(stage.lb.stream("Hi").answer())
+    await stage.clock.advance(0.5)
+    stage.lb.set("timeout_ms", 1000)
+    await stage.clock.advance(6.4)
+    assert not task.done()
+    await stage.clock.advance(0.1)
+    assert (await task).backend == "b"
+
+
+async def test_a_live_change_holds_for_circuits_that_are_already_open() -> None:
+    stage = Stage(refusal(401), speech("Hello"))
+    for _ in range(3):
+        await stage.lb.stream("Hi").answer()
+    assert stage.lb.stats().backends[0].circuit_breaker.state == "open"
+    await stage.clock.advance(5)
+    stage.lb.set("circuit_breaker_recovery_timeout_ms", 5000)
+    assert stage.lb.stats().backends[0].circuit_breaker.state == "half-open"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("tpm_threshold", 0, "tpm_threshold must be a positive integer"),
+        ("tpm_threshold", "many", "tpm_threshold must be a positive integer"),
+        ("tpm_treshold", 1, "unknown setting"),
+        ("base-url", "http://x", "belongs to one backend"),
+    ],
+)
+async def test_a_wrong_live_setting_is_refused(key: str, value: object, message: str) -> None:
+    lb = Stage().lb
+    with pytest.raises(SettingError, match=message):
+        lb.set(key, value)
+    with pytest.raises(SettingError, match=message):
+        Stage(settings={key: value})
+
+
+# Profiles and keys
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    settings = {"base-url": URLS["a"], "auth-key-env": "A_KEY", "ca-file": str(profiles / "a.json")}
+    one = {"provider": "openai", "model": "m", "modelParams": {"top_p": 0.5}, "ephemeralSettings": settings}
+    (profiles / "a.json").write_text(json.dumps(one))
+    pool = {"type": "loadbalancer", "policy": "roundrobin", "profiles": ["a"], "modelParams": {"seed": 1}}
+    (profiles / "one.json").write_text(json.dumps(pool))
+    return tmp_path
+
+
+async def test_a_saved_profile_is_loaded_by_name_with_its_key_and_parameters(home: Path) -> None:
+    clock = ManualClock()
+    transport = ScriptedTransport(clock, {URLS["a"] + "/chat/completions": [completion("Hello")]})
+    environ = {"A_KEY": "sk-secret"}
+    async with Balancer.load("one", home=home, environ=environ, clock=clock, transport=transport) as lb:
+        await lb.complete("Hi", seed=2)
+        assert repr(lb) == "<Balancer one, roundrobin, 1 members>"
+    (request,) = transport.requests
+    assert request.headers["authorization"] == "Bearer sk-secret"
+    assert request.ca_file == str(home / "profiles" / "a.json")
+    assert "sk-secret" not in repr(lb) + repr(lb.profile) + repr(request) + str(lb.stats().to_dict())
+    body = json.loads(request.body)
+    assert (body["top_p"], body["seed"]) == (0.5, 2)
+
+
+async def test_the_configuration_directory_comes_from_the_environment(home: Path) -> None:
+    lb = Balancer.load("one", environ={"UNDERSTUDY_HOME": str(home), "A_KEY": "k"}, transport="aiohttp")
+    await lb.aclose()
+
+
+async def test_a_member_that_cannot_be_used_is_kept_listed_and_skipped() -> None:
+    clock = ManualClock()
+    transport = ScriptedTransport(clock, {URLS["b"] + "/chat/completions": [completion("Hello")]})
+    lb = Balancer(
+        PAIR,
+        [member("a", **{"auth-key-env": "NO_SUCH"}), member("b")],
+        environ={},
+        clock=clock,
+        transport=transport,
+    )
+    answer = await lb.complete("Hi")
+    assert answer.trail[0].to_dict() == {
+        "backend": "a",
+        "skipped": "no_key",
+        "until_ms": None,
+    }
+    assert lb.stats().backends[0].problem == "no_key"
+
+
+async def test_a_pool_without_a_usable_member_refuses_to_start() -> None:
+    with pytest.raises(ConfigurationError):
+        Balancer(PAIR, [])
+
+
+async def test_the_second_adapter_is_chosen_by_name() -> None:
+    lb = Balancer(PAIR, [member("a"), member("b")], transport="pyreqwest")
+    await lb.aclose()
+
+
+async def test_a_standard_profile_alone_is_a_pool_of_one() -> None:
+    clock = ManualClock()
+    transport = ScriptedTransport(clock, {URLS["a"] + "/chat/completions": [stream(delta("Hi"), STOP, DONE)]})
+    lb = Balancer(member("a"), clock=clock, transport=transport)
+    assert (await lb.stream("Hi").answer()).text == "Hi"
