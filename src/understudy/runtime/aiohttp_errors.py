@@ -7,7 +7,6 @@ aiohttp's and passes.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from types import TracebackType
 
@@ -48,6 +47,8 @@ def translate(error: aiohttp.ClientError | HttpProcessingError, opening: Opening
             return ConnectFailed(f"name not resolved: {error.host}")
         case aiohttp.ClientConnectorCertificateError():
             return ConnectFailed(f"TLS: {_certificate_fault(error.certificate_error)}")
+        case aiohttp.ClientProxyConnectionError():
+            return ConnectFailed(f"proxy: {_connect_fault(error, opening)}")
         case aiohttp.ClientConnectorError():
             return ConnectFailed(_connect_fault(error, opening))
         case aiohttp.ClientHttpProxyError():
@@ -58,12 +59,16 @@ def translate(error: aiohttp.ClientError | HttpProcessingError, opening: Opening
             return ProtocolViolation(f"not HTTP: {_first_line(error.message)}")
         case aiohttp.ClientPayloadError():
             return _payload_fault(error)
+        case aiohttp.ServerDisconnectedError():
+            return ConnectionReset("connection closed before the head of the answer was complete")
+        case aiohttp.ClientOSError():
+            return ConnectionReset("connection reset")
         case _:
-            return ConnectionReset(_reset_fault(error))
+            return ConnectionReset(str(error) or "connection lost")
 
 
 def _certificate_fault(error: Exception) -> str:
-    return getattr(error, "verify_message", "") or str(error)
+    return str(getattr(error, "verify_message", error)).rstrip(".")
 
 
 def _connect_fault(error: aiohttp.ClientConnectorError, opening: Opening) -> str:
@@ -90,12 +95,6 @@ def _payload_fault(error: aiohttp.ClientPayloadError) -> TransportError:
     if isinstance(cause, (TransferEncodingError, ContentLengthError)):
         return ConnectionReset(f"connection closed with the body incomplete: {_first_line(cause.message)}")
     return ProtocolViolation(f"the body's framing is broken: {_first_line(str(error))}")
-
-
-def _reset_fault(error: Exception) -> str:
-    if isinstance(error, asyncio.IncompleteReadError | aiohttp.ServerDisconnectedError):
-        return "connection closed before the head of the answer"
-    return "connection reset"
 
 
 def _first_line(message: str) -> str:

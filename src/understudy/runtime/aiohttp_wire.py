@@ -143,7 +143,7 @@ class Watch(asyncio.Protocol):
         self.reset = error is not None and not self.idle
         self._parser.connection_lost(error)
         if self._content is not None and self._content.exception() is None:
-            self._content.set_exception(aiohttp.ServerDisconnectedError())
+            self._content.set_exception(aiohttp.ClientConnectionError("connection closed"))
 
 
 class WatchedResponse(aiohttp.ClientResponse):
