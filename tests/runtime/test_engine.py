@@ -94,7 +94,7 @@ async def test_if_every_member_ends_empty_but_properly_the_last_is_the_answer() 
     show = await house.play()
     assert show.error is None
     assert [chunk.finish_reason for chunk in show.chunks] == [None, "stop"]
-    assert show.outcomes == [("a", "refused"), ("b", "refused")]
+    assert show.outcomes == [("a", "empty"), ("b", "refused")]
     assert results(house) == ["answered"]
     house.check()
 

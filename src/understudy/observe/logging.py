@@ -7,6 +7,8 @@ request is DEBUG. No line ever holds a key, a prompt or an answer.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from understudy.core.events import (
     AttemptFailed,
@@ -29,38 +31,11 @@ _tpm = logging.getLogger("understudy.lb.tpm")
 _breaker = logging.getLogger("understudy.circuit-breaker")
 
 
-class LoggingObserver:
-    """Writes each event as a log line; events without a line are passed over."""
-
-    def observe(self, event: Event) -> None:
-        match event:
-            case AttemptStarted():
-                _balancer.debug(
-                    "[LB:%s] Trying backend: %s (attempt %d/%d)",
-                    event.policy, event.backend, event.attempt, event.allowed,
-                )  # fmt: skip
-            case AttemptSucceeded():
-                _log_success(event)
-            case AttemptFailed():
-                _log_failure(event)
-            case BackendSkipped():
-                _log_skip(event)
-            case BackendBenched():
-                _balancer.info("[LB:bench] %s: left alone for %.1f s", event.backend, event.seconds)
-            case BreakerOpened():
-                _breaker.warning(
-                    "[circuit-breaker] %s: Marked unhealthy (%d failures in window)",
-                    event.backend, event.failures,
-                )  # fmt: skip
-                _breaker.info("[circuit-breaker] %s: State = open", event.backend)
-            case BreakerHalfOpened():
-                _breaker.info("[circuit-breaker] %s: Testing recovery (half-open)", event.backend)
-            case BreakerClosed():
-                _breaker.info("[circuit-breaker] %s: Recovered (state = closed)", event.backend)
-            case WaitingForCapacity():
-                _balancer.debug("[LB:wait] Waiting up to %.1f s for a backend", event.until - event.at)
-            case ConfigurationWarning():
-                _balancer.warning("[LB:config] %s: check key and model: %s", event.backend, event.message)
+def _log_start(event: AttemptStarted) -> None:
+    _balancer.debug(
+        "[LB:%s] Trying backend: %s (attempt %d/%d)",
+        event.policy, event.backend, event.attempt, event.allowed,
+    )  # fmt: skip
 
 
 def _log_success(event: AttemptSucceeded) -> None:
@@ -100,3 +75,53 @@ def _log_skip(event: BackendSkipped) -> None:
         )  # fmt: skip
     else:
         _balancer.debug("[LB:failover] Skipping backend: %s (%s)", event.backend, event.reason)
+
+
+def _log_bench(event: BackendBenched) -> None:
+    _balancer.info("[LB:bench] %s: left alone for %.1f s", event.backend, event.seconds)
+
+
+def _log_opening(event: BreakerOpened) -> None:
+    _breaker.warning(
+        "[circuit-breaker] %s: Marked unhealthy (%d failures in window)", event.backend, event.failures
+    )
+    _breaker.info("[circuit-breaker] %s: State = open", event.backend)
+
+
+def _log_testing(event: BreakerHalfOpened) -> None:
+    _breaker.info("[circuit-breaker] %s: Testing recovery (half-open)", event.backend)
+
+
+def _log_recovery(event: BreakerClosed) -> None:
+    _breaker.info("[circuit-breaker] %s: Recovered (state = closed)", event.backend)
+
+
+def _log_wait(event: WaitingForCapacity) -> None:
+    _balancer.debug("[LB:wait] Waiting up to %.1f s for a backend", event.until - event.at)
+
+
+def _log_warning(event: ConfigurationWarning) -> None:
+    _balancer.warning("[LB:config] %s: check key and model: %s", event.backend, event.message)
+
+
+_LINES: dict[type[Event], Callable[[Any], None]] = {
+    AttemptFailed: _log_failure,
+    AttemptStarted: _log_start,
+    AttemptSucceeded: _log_success,
+    BackendBenched: _log_bench,
+    BackendSkipped: _log_skip,
+    BreakerClosed: _log_recovery,
+    BreakerHalfOpened: _log_testing,
+    BreakerOpened: _log_opening,
+    ConfigurationWarning: _log_warning,
+    WaitingForCapacity: _log_wait,
+}
+
+
+class LoggingObserver:
+    """Writes each event as its log line; events without a line are passed over."""
+
+    def observe(self, event: Event) -> None:
+        write = _LINES.get(type(event))
+        if write is not None:
+            write(event)
