@@ -1,0 +1,118 @@
+"""What people read: the statistics, a request's trail in words, and model text on a terminal.
+
+1. Statistics are the plain table wherever plain text is asked for or the stream is no terminal; on a
+   terminal the same numbers come as a coloured table.
+2. A trail is told one numbered line an entry, in order. Skipped members return at an instant counted
+   from the request's begin, because that is all a trail knows.
+3. Control characters in a model's text never reach a terminal: they could move its cursor, change its
+   title or fill its clipboard. A pipe gets the text as it came.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from understudy.errors import AttemptEntry, FailureKind, SkipEntry, SkipReason, TrailEntry
+
+if TYPE_CHECKING:
+    from understudy.core.stats import Stats
+
+_SKIPPED: dict[SkipReason, str] = {
+    SkipReason.MISSING: "it can't be used",
+    SkipReason.NO_KEY: "it has no key",
+    SkipReason.CIRCUIT_OPEN: "circuit open",
+    SkipReason.PROBE_IN_FLIGHT: "a probe is in flight",
+    SkipReason.BENCHED: "benched",
+    SkipReason.LOW_TPM: "slower than tpm_threshold",
+    SkipReason.CONTEXT_LENGTH: "its context window is too small",
+}
+# What a failover note is about; the other reasons hold for every request and were said at loading.
+_PASSING = (SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT, SkipReason.BENCHED, SkipReason.LOW_TPM)
+
+_KEPT = "\n\t"
+_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT}
+_CONTROLS[ord("\r")] = ""
+
+
+def stats_text(stats: Stats, *, plain: bool, stream: TextIO | None = None) -> None:
+    """Print the statistics, by default to stdout."""
+    stream = sys.stdout if stream is None else stream
+    if plain or not stream.isatty():
+        print(stats, file=stream)
+        return
+    # Imported late: it brings rich along, and pipes need none.
+    from understudy.cli.stats_table import print_table
+
+    print_table(stats, stream)
+
+
+def trail_words(trail: Iterable[TrailEntry]) -> str:
+    """The trail, a numbered line an entry."""
+    return "\n".join(f"{number}. {entry_words(entry)}" for number, entry in enumerate(trail, 1))
+
+
+def entry_words(entry: TrailEntry) -> str:
+    if isinstance(entry, SkipEntry):
+        back = "" if entry.until is None else f", back {_time(entry.until)} after the request began"
+        return f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}{back}"
+    words = f"{entry.backend}, attempt {entry.attempt}: {_outcome(entry)}"
+    return "; ".join([words, *_remarks(entry)])
+
+
+def failover_note(trail: Sequence[TrailEntry], backend: str | None, model: str | None) -> str | None:
+    """Who answered in whose place, in one line; None if the first member asked did.
+
+    answered by chutes (qwen3) after synthetic failed: server_error
+    """
+    reasons = list(dict.fromkeys(filter(None, map(_stepped_aside, trail))))
+    if not reasons:
+        return None
+    by = f"{backend} ({model})" if model else backend
+    return f"answered by {by} after {', '.join(reasons)}"
+
+
+def safe(text: str) -> str:
+    """A model's text as a terminal may have it."""
+    return text.translate(_CONTROLS)
+
+
+def _outcome(entry: AttemptEntry) -> str:
+    """There are five cases: running, answered, accepted though empty, cancelled, and failed."""
+    if entry.duration is None:
+        return "still running"
+    after = _time(entry.duration)
+    if entry.outcome == "success":
+        first = "" if entry.first_content is None else f" (first content after {_time(entry.first_content)})"
+        return f"answered in {after}{first}"
+    if entry.outcome == "refused":
+        return f"answered in {after}, without content"
+    if entry.outcome == FailureKind.CANCELLED:
+        return f"cancelled after {after}"
+    message = f" ({entry.message})" if entry.message else ""
+    return f"failed after {after}: {entry.outcome}{message}"
+
+
+def _remarks(entry: AttemptEntry) -> list[str]:
+    remarks = []
+    if entry.reconnected:
+        remarks.append("the kept connection was dead, so it was made anew")
+    if entry.dropped_field:
+        remarks.append(f"asked once more without {entry.dropped_field}")
+    if entry.malformed_events:
+        remarks.append(f"malformed events dropped: {entry.malformed_events}")
+    return remarks
+
+
+def _stepped_aside(entry: TrailEntry) -> str | None:
+    if isinstance(entry, SkipEntry):
+        passing = entry.reason in _PASSING
+        return f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}" if passing else None
+    if entry.outcome in ("success", "refused"):
+        return None
+    return f"{entry.backend} failed: {entry.outcome}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds * 1000:.0f} ms"
