@@ -15,12 +15,11 @@ Of HTML only the title is read, of cut JSON what can still be told apart.
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-
-import msgspec
 
 _WORD_FIELDS = ("code", "type", "status", "reason", "error_type", "error_code", "quotaId", "@type")
 _STATUS_FIELDS = ("code", "status", "status_code", "http_status", "http_code")
@@ -103,7 +102,7 @@ def _read_cut(text: str) -> Complaint:
 
 def _decoded(text: str) -> object:
     try:
-        value = msgspec.json.decode(text)
+        value = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict | list | str) else None

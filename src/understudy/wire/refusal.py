@@ -190,6 +190,7 @@ _STATUS_OF_WORD = {
     "unauthenticated": 401,
     "unauthorized": 401,
     "permission_error": 403,
+    "permissions_error": 403,
     "permission_denied": 403,
     "permissiondeniederror": 403,
     "model_not_found": 404,
@@ -326,10 +327,11 @@ def _message(status: int | None, said: str) -> str:
     said = _one_line(said)
     if status is None:
         return said
-    head = f"{status} {_PHRASES.get(status, '')}".strip()
+    phrase = _PHRASES.get(status, "")
+    head = f"{status} {phrase}".strip()
     if 300 <= status < 400:
         return f"{head}: a redirect that is not followed"
-    return head if said.lower() in ("", head.lower()) else f"{head}: {said}"
+    return head if said.lower() in ("", phrase.lower(), head.lower()) else f"{head}: {said}"
 
 
 def _one_line(text: str) -> str:
