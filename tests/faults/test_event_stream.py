@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from understudy.faults.event_stream import Framer
+from understudy.faults.plan import Style
+
+JSON = b'{"a":1,"b":2}'
+
+
+def framed(style: Style, *data: bytes) -> bytes:
+    framer = Framer(style)
+    return b"".join(map(framer.frame, data or (JSON,)))
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        (Style(), b'data: {"a":1,"b":2}\n\n'),
+        (Style(line="\r\n"), b'data: {"a":1,"b":2}\r\n\r\n'),
+        (Style(line="\r"), b'data: {"a":1,"b":2}\r\r'),
+        (Style(space=False), b'data:{"a":1,"b":2}\n\n'),
+        (Style(multiline=True), b'data: {\ndata: "a":1,"b":2}\n\n'),
+        (Style(comments=True), b': still here\n\ndata: {"a":1,"b":2}\n\n'),
+        (Style(fields=True), b'event: message\nid: 1\nretry: 3000\ndata: {"a":1,"b":2}\n\n'),
+        (Style(bom=True), b'\xef\xbb\xbfdata: {"a":1,"b":2}\n\n'),
+    ],
+)
+def test_an_event_in_every_style(style: Style, expected: bytes) -> None:
+    assert framed(style) == expected
+
+
+def test_only_json_is_written_on_several_lines() -> None:
+    assert framed(Style(multiline=True), b"[DONE]") == b"data: [DONE]\n\n"
+
+
+def test_a_byte_order_mark_comes_once_and_ids_count_up() -> None:
+    data = framed(Style(bom=True, fields=True), JSON, JSON)
+    assert data.count(b"\xef\xbb\xbf") == 1
+    assert b"id: 2\n" in data
+
+
+def test_bytes_that_are_no_utf8_pass_through() -> None:
+    assert framed(Style(), b"\xff\xfe\x00") == b"data: \xff\xfe\x00\n\n"
