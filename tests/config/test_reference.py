@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from understudy.config.aliases import ALIASES
+from understudy.config.profile_file import parse_profile
 from understudy.config.reference import pages, write
 from understudy.core.settings import REGISTRY
 
@@ -49,3 +52,16 @@ def test_writing_puts_them_into_a_folder(tmp_path: Path) -> None:
 
     written = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "reference").iterdir()}
     assert written == pages()
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "profiles.md"
+EXAMPLES = re.findall(r"```json\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_profiles_in_the_guide_are_valid(text: str) -> None:
+    assert parse_profile(text, name=json.loads(text).get("name", "example")).warnings == ()
+
+
+def test_the_guide_shows_both_kinds() -> None:
+    assert {json.loads(text).get("type") for text in EXAMPLES} == {"standard", "loadbalancer", None}

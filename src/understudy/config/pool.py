@@ -167,7 +167,7 @@ def _warnings(profile: Profile, members: Iterable[MemberSlot]) -> tuple[str, ...
     """Each once, though a member may be listed twice."""
     found = list(profile.warnings)
     for member in members:
-        if member.profile and member.profile is not profile:
+        if member.profile:
             found.extend(member.profile.warnings)
         if member.problem:
             reason, message = member.problem
