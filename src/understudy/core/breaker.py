@@ -27,17 +27,21 @@ Rules:
    with a counted failure, the circuit opens again, unless it has moved on since.
 7. A failed probe opens the circuit for ``max(recovery, 4 x the probe's own duration)``, always.
 8. A probe that ends without blame hands its permit back: still half-open, the next request probes.
-9. Outcomes of permits from before the last transition change nothing, with the exception of rule 6.
+9. Outcomes of permits from before the last transition decide nothing, with the exception of rule 6;
+   they are only remembered as the last failure.
 10. From any history, once nothing is in flight and the shown next-probe instant has passed, the breaker
     admits a request.
 11. Asking changes nothing: `state`, `next_probe_at`, `admits` and `failures` only look.
-12. Disabled, it admits everything; taking a permit then closes it.
+12. Disabled, it admits everything and never opens; taking a permit then closes it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
+from itertools import chain
+
+import msgspec
 
 from understudy.core.settings import BreakerSettings
 
@@ -53,28 +57,22 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
-class Permit:
+class Permit(msgspec.Struct, eq=False):
     """Leave for one attempt; remembers which generation of the breaker gave it."""
 
-    __slots__ = ("closed_into", "generation", "granted_at", "probe")
-
-    def __init__(self, generation: int, granted_at: float, probe: bool) -> None:
-        self.generation = generation
-        self.granted_at = granted_at
-        self.probe = probe
-        self.closed_into: int | None = None  # the generation this probe's first content began (rule 6)
+    generation: int
+    granted_at: float
+    probe: bool
+    closed_into: int | None = None  # the generation this probe's first content began (rule 6)
 
     def __repr__(self) -> str:
         return f"<Permit {'probe' if self.probe else 'plain'}, generation {self.generation}>"
 
 
-class _Outcome:
-    __slots__ = ("duration", "good", "settled_at")
-
-    def __init__(self, settled_at: float, duration: float, good: bool) -> None:
-        self.settled_at = settled_at
-        self.duration = duration
-        self.good = good
+class _Outcome(msgspec.Struct, frozen=True, gc=False):
+    settled_at: float
+    duration: float
+    good: bool
 
     def inside(self, now: float, settings: BreakerSettings) -> bool:
         lasts = settings.failure_window + settings.failure_threshold * self.duration
@@ -82,7 +80,10 @@ class _Outcome:
 
 
 class Breaker:
-    """One member's circuit. Settings come with every call, so a live change holds from the next one on."""
+    """One member's circuit. Settings come with every call, so a live change holds from the next one on.
+
+    `phase` is the state as last moved by a permit or an outcome; `state` also sees time.
+    """
 
     __slots__ = (
         "_endings",
@@ -90,14 +91,14 @@ class Breaker:
         "_generation",
         "_longest_open",
         "_openings",
-        "_phase",
         "_probes",
         "last_failure_at",
         "opened_at",
+        "phase",
     )
 
     def __init__(self) -> None:
-        self._phase = State.CLOSED
+        self.phase = State.CLOSED
         self._generation = 0
         self._openings: deque[_Outcome] = deque()
         self._endings: deque[_Outcome] = deque()
@@ -108,39 +109,34 @@ class Breaker:
         self.last_failure_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"<Breaker {self._phase}, {len(self._probes)} probes out, {len(self._failures)} failures>"
+        return f"<Breaker {self.phase}, {len(self._probes)} probes out, {len(self._failures)} failures>"
 
     # Questions
-
-    @property
-    def phase(self) -> State:
-        """The state as last moved by a permit or an outcome; `state` also sees time."""
-        return self._phase
 
     def state(self, now: float, settings: BreakerSettings) -> State:
         if not settings.enabled:
             return State.CLOSED
-        if self._phase is State.OPEN and now >= self._open_until(settings):
+        if self.phase is State.OPEN and now >= self._open_until(settings):
             return State.HALF_OPEN
-        return self._phase
+        return self.phase
 
     def admits(self, now: float, settings: BreakerSettings) -> bool:
         """Would `try_acquire` give a permit?"""
-        if self._phase is State.CLOSED or not settings.enabled:
+        if self.phase is State.CLOSED or not settings.enabled:
             return True
-        if self._phase is State.OPEN:
+        if self.phase is State.OPEN:
             return now >= self._open_until(settings)
         return len(self._leased(now, settings)) < settings.half_open_max
 
     def probing(self, now: float, settings: BreakerSettings) -> bool:
         """Is a probe in flight whose lease has not run out?"""
-        return self._phase is State.HALF_OPEN and settings.enabled and bool(self._leased(now, settings))
+        return self.phase is State.HALF_OPEN and settings.enabled and bool(self._leased(now, settings))
 
     def next_probe_at(self, now: float, settings: BreakerSettings) -> float | None:
         """When a probe will be admitted; not later than `now` if at once, None while closed."""
-        if self._phase is State.CLOSED or not settings.enabled:
+        if self.phase is State.CLOSED or not settings.enabled:
             return None
-        if self._phase is State.OPEN:
+        if self.phase is State.OPEN:
             return self._open_until(settings)
         leased = self._leased(now, settings)
         if len(leased) < settings.half_open_max:
@@ -161,11 +157,11 @@ class Breaker:
 
     def try_acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
         """A permit, or None. An open circuit whose time has passed turns half-open here (rule 4)."""
-        if self._phase is State.CLOSED:
-            return Permit(self._generation, now, probe=False)
+        if self.phase is State.CLOSED:
+            return Permit(self._generation, now, False)
         if not settings.enabled:
             self._close()
-            return Permit(self._generation, now, probe=False)
+            return Permit(self._generation, now, False)
         if not self.admits(now, settings):
             return None
         return self._probe(now, settings)
@@ -197,18 +193,27 @@ class Breaker:
     def record_failure(
         self, permit: Permit, now: float, settings: BreakerSettings, *, after_content: bool
     ) -> None:
-        """A counted failure."""
+        """A counted failure.
+
+        There are four cases: from before the last transition, of the probe that closed the circuit, of
+        a probe still out, of a plain attempt.
+        """
         self._forget(permit)
-        duration = now - permit.granted_at
-        if permit.closed_into == self._generation:
-            self._open(now)
-        elif permit.generation != self._generation:
-            return
-        elif permit.probe:
-            self._open(now, longest=PROBE_COST * duration)
-        else:
-            self._record_bad(_Outcome(now, duration, False), settings, after_content)
         self.last_failure_at = now
+        reopens = permit.closed_into == self._generation
+        if permit.generation != self._generation and not reopens:
+            return
+        outcome = _Outcome(now, now - permit.granted_at, False)
+        _append(self._failures, outcome, settings)
+        if reopens:
+            self._open(now, settings)
+        elif permit.probe:
+            self._open(now, settings, longest=PROBE_COST * outcome.duration)
+        else:
+            series = self._endings if after_content else self._openings
+            _append(series, outcome, settings)
+            if self._must_open(series, now, settings):
+                self._open(now, settings)
 
     def hand_back(self, permit: Permit) -> None:
         """The attempt ended without blame (rule 8)."""
@@ -216,33 +221,27 @@ class Breaker:
 
     # Inside
 
-    def _record_bad(self, outcome: _Outcome, settings: BreakerSettings, after_content: bool) -> None:
-        series = self._endings if after_content else self._openings
-        _append(series, outcome, settings)
-        _append(self._failures, outcome, settings)
-        if settings.enabled and self._must_open(series, outcome.settled_at, settings):
-            self._open(outcome.settled_at)
-
     def _must_open(self, series: deque[_Outcome], now: float, settings: BreakerSettings) -> bool:
         if settings.failure_rate <= 0:
             return self.failures(now, settings) >= settings.failure_threshold
-        bad = sum(
-            o.inside(now, settings) for both in (self._openings, self._endings) for o in both if not o.good
-        )
-        if bad < settings.failure_threshold:
+        both = chain(self._openings, self._endings)
+        if sum(not o.good and o.inside(now, settings) for o in both) < settings.failure_threshold:
             return False
         newest = [outcome.good for outcome in series if outcome.inside(now, settings)]
-        return newest.count(False) >= settings.failure_rate * len(newest)
+        # Divided, not multiplied: 11 / 20 is the very float that 55 % is, 0.55 * 20 is more than 11.
+        return newest.count(False) / len(newest) >= settings.failure_rate
 
     def _probe(self, now: float, settings: BreakerSettings) -> Permit:
-        if self._phase is State.OPEN:
+        if self.phase is State.OPEN:
             self._move(State.HALF_OPEN)
         self._probes = self._leased(now, settings)
-        permit = Permit(self._generation, now, probe=True)
+        permit = Permit(self._generation, now, True)
         self._probes.append(permit)
         return permit
 
-    def _open(self, now: float, longest: float = 0.0) -> None:
+    def _open(self, now: float, settings: BreakerSettings, longest: float = 0.0) -> None:
+        if not settings.enabled:
+            return
         self._move(State.OPEN)
         self.opened_at = now
         self._longest_open = longest
@@ -255,7 +254,7 @@ class Breaker:
         self._failures.clear()
 
     def _move(self, phase: State) -> None:
-        self._phase = phase
+        self.phase = phase
         self._generation += 1
         self._probes = []
 
@@ -281,5 +280,5 @@ def _lease(settings: BreakerSettings) -> float:
 
 def _append(series: deque[_Outcome], outcome: _Outcome, settings: BreakerSettings) -> None:
     series.append(outcome)
-    while len(series) > max(SERIES_LENGTH, settings.failure_threshold):
+    while len(series) > SERIES_LENGTH and len(series) > settings.failure_threshold:
         series.popleft()
