@@ -15,6 +15,8 @@ Rules of the serving rate:
 4. No evidence: streams under 1 s, and streams under both 20 tokens and 10 s. A running stream's
    evidence counts as it arrives, all of it once it has passed these bounds.
 5. A figure needs 200 tokens or 20 s of generating time inside the window, else it is None.
+6. Tokens are estimated on the way. The backend's own count, once known, corrects them where they were
+   entered, so that estimates and corrections leave the window together.
 
 Sums are kept in one-second buckets: adding is O(1), memory is bounded by the window.
 """
@@ -31,95 +33,128 @@ FEW_TOKENS = 20.0
 SHORT_STREAM = 10.0
 
 
+class Bucket:
+    """What was added during one second."""
+
+    __slots__ = ("second", "seconds", "tokens")
+
+    def __init__(self, second: float, tokens: float, seconds: float) -> None:
+        self.second = second
+        self.tokens = tokens
+        self.seconds = seconds
+
+    def counts(self, now: float) -> bool:
+        return now < self.second + SPAN
+
+    def add(self, tokens: float, seconds: float) -> None:
+        self.tokens += tokens
+        self.seconds += seconds
+
+
 class RollingSum:
-    """The sum of what was added in the last five minutes."""
+    """Tokens of the last five minutes, and the seconds that generating them took."""
 
     __slots__ = ("_buckets", "_total")
 
     def __init__(self) -> None:
-        self._buckets: deque[list[float]] = deque()  # [second, sum]
-        self._total = 0.0
+        self._buckets: deque[Bucket] = deque()
+        self._total = Bucket(0.0, 0.0, 0.0)
 
-    def add(self, now: float, amount: float) -> None:
-        self._total += amount
+    def add(self, now: float, tokens: float, seconds: float = 0.0) -> Bucket:
+        """Returns the bucket it went into."""
+        self._total.add(tokens, seconds)
         second = now // 1.0
         buckets = self._buckets
-        if buckets and buckets[-1][0] == second:
-            buckets[-1][1] += amount
-            return
-        buckets.append([second, amount])
-        while buckets[0][0] + SPAN <= now:
-            self._total -= buckets.popleft()[1]
+        if buckets and buckets[-1].second == second:
+            buckets[-1].add(tokens, seconds)
+        else:
+            buckets.append(Bucket(second, tokens, seconds))
+            self._forget(now)
+        return buckets[-1]
 
-    def total(self, now: float) -> float:
-        return self._total - sum(bucket[1] for bucket in self._expired(now))
+    def revise(self, now: float, bucket: Bucket, tokens: float, seconds: float = 0.0) -> None:
+        """Add to what an earlier `add` returned, unless that has left the window."""
+        if bucket.counts(now):
+            self._total.add(tokens, seconds)
+            bucket.add(tokens, seconds)
+
+    def total(self, now: float) -> tuple[float, float]:
+        """Tokens and seconds."""
+        tokens, seconds = self._total.tokens, self._total.seconds
+        for bucket in self._buckets:
+            if bucket.counts(now):
+                break
+            tokens -= bucket.tokens
+            seconds -= bucket.seconds
+        return tokens, seconds
 
     def oldest(self, now: float) -> float | None:
         """The second of the oldest bucket that still counts."""
-        return next((bucket[0] for bucket in self._buckets if bucket[0] + SPAN > now), None)
+        return next((bucket.second for bucket in self._buckets if bucket.counts(now)), None)
 
-    def _expired(self, now: float) -> list[list[float]]:
-        expired = []
-        for bucket in self._buckets:
-            if bucket[0] + SPAN > now:
-                break
-            expired.append(bucket)
-        return expired
+    def _forget(self, now: float) -> None:
+        while not self._buckets[0].counts(now):
+            expired = self._buckets.popleft()
+            self._total.add(-expired.tokens, -expired.seconds)
 
 
 class TokenWindow:
     """One member's tokens and generating time."""
 
-    __slots__ = ("_seconds", "_tokens", "_visible")
+    __slots__ = ("_tokens", "generated")
 
     def __init__(self) -> None:
         self._tokens = RollingSum()
-        self._visible = RollingSum()
-        self._seconds = RollingSum()
+        self.generated = RollingSum()
 
     def add(self, now: float, tokens: int) -> None:
         """Tokens in and out of one answer."""
         if tokens:
             self._tokens.add(now, tokens)
 
-    def generated(self, now: float, tokens: float, seconds: float) -> None:
-        """Evidence of one stream: visible tokens and the time it took to generate them."""
-        self._visible.add(now, tokens)
-        self._seconds.add(now, seconds)
-
     def tpm(self, now: float) -> float | None:
         """Tokens per minute over the last five minutes (rule 1); None if there were none."""
         oldest = self._tokens.oldest(now)
         if oldest is None:
             return None
-        return self._tokens.total(now) / max(1.0, (now - oldest) / 60)
+        return self._tokens.total(now)[0] / max(1.0, (now - oldest) / 60)
 
     def serving_rate(self, now: float) -> float | None:
         """Tokens per minute of generating (rule 2); None without enough evidence."""
-        tokens = self._visible.total(now)
-        seconds = self._seconds.total(now)
+        tokens, seconds = self.generated.total(now)
         if (tokens < ENOUGH_TOKENS and seconds < ENOUGH_SECONDS) or seconds <= 0:
             return None
-        return max(0.0, tokens) * 60 / seconds
+        return tokens * 60 / seconds
+
+
+class _Share:
+    """What one stream put into one bucket."""
+
+    __slots__ = ("bucket", "seconds", "tokens")
+
+    def __init__(self, bucket: Bucket, tokens: float, seconds: float) -> None:
+        self.bucket = bucket
+        self.tokens = tokens
+        self.seconds = seconds
 
 
 class StreamEvidence:
     """One running stream's contribution to the serving rate."""
 
-    __slots__ = ("_last", "_reported_seconds", "_reported_tokens", "_seconds", "_tokens", "_window")
+    __slots__ = ("_last", "_new_seconds", "_new_tokens", "_seconds", "_shares", "_tokens", "_window")
 
     def __init__(self, window: TokenWindow, now: float) -> None:
         """`now` is the instant of the first content."""
         self._window = window
         self._last = now
-        self._tokens = 0.0
-        self._seconds = 0.0
-        self._reported_tokens = 0.0
-        self._reported_seconds = 0.0
+        self._tokens = self._seconds = 0.0
+        self._new_tokens = self._new_seconds = 0.0  # those not entered yet
+        self._shares: list[_Share] = []
 
     def content(self, now: float, tokens: float, paused: float = 0.0) -> None:
         """Content arrived: so many tokens; `paused` seconds of the gap the caller was slow."""
         self._tokens += tokens
+        self._new_tokens += tokens
         self._passed(now, paused)
 
     def stalled(self, now: float, paused: float = 0.0) -> None:
@@ -127,24 +162,48 @@ class StreamEvidence:
         self._passed(now, paused)
 
     def correct(self, now: float, visible_tokens: int) -> None:
-        """The backend's own count of visible tokens replaces what was estimated on the way.
+        """The stream is over, and the backend has counted its visible tokens (rule 6).
 
-        Evidence that has been given is corrected even if it would not have been given by this count.
+        A count of none is not believed: content was seen.
         """
-        self._tokens = float(visible_tokens)
-        self._report(now, given=self._reported_seconds > 0)
+        if visible_tokens <= 0 or self._tokens <= 0:
+            return
+        factor = visible_tokens / self._tokens
+        self._tokens *= factor
+        self._new_tokens *= factor
+        if self._is_evidence():
+            self._revise(now, factor - 1, 0.0)
+            self._enter(now)
+        else:
+            self._revise(now, -1.0, -1.0)
 
     def _passed(self, now: float, paused: float) -> None:
-        self._seconds += max(0.0, now - self._last - paused)
+        passed = max(0.0, now - self._last - paused)
+        self._seconds += passed
+        self._new_seconds += passed
         self._last = now
-        self._report(now)
+        if self._is_evidence():
+            self._enter(now)
 
-    def _report(self, now: float, *, given: bool = False) -> None:
-        short = self._seconds < SHORTEST_STREAM
-        if not given and (short or (self._tokens < FEW_TOKENS and self._seconds < SHORT_STREAM)):
-            return
-        self._window.generated(
-            now, self._tokens - self._reported_tokens, self._seconds - self._reported_seconds
+    def _is_evidence(self) -> bool:
+        return self._seconds >= SHORTEST_STREAM and (
+            self._tokens >= FEW_TOKENS or self._seconds >= SHORT_STREAM
         )
-        self._reported_tokens = self._tokens
-        self._reported_seconds = self._seconds
+
+    def _enter(self, now: float) -> None:
+        tokens, seconds = self._new_tokens, self._new_seconds
+        self._new_tokens = self._new_seconds = 0.0
+        bucket = self._window.generated.add(now, tokens, seconds)
+        shares = self._shares
+        if shares and shares[-1].bucket is bucket:
+            shares[-1].tokens += tokens
+            shares[-1].seconds += seconds
+            return
+        shares.append(_Share(bucket, tokens, seconds))
+        if len(shares) > SPAN:
+            del shares[0]  # as long ago as the window is wide, so nothing can be corrected there any more
+
+    def _revise(self, now: float, tokens: float, seconds: float) -> None:
+        """Add these fractions of every share."""
+        for share in self._shares:
+            self._window.generated.revise(now, share.bucket, tokens * share.tokens, seconds * share.seconds)
