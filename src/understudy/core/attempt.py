@@ -26,10 +26,11 @@ class Attempt:
     """A running or ended attempt. Instants are the dispatch's `now`; None is "not yet".
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
-    for a unary call. It keeps the settings it began with.
+    for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
     """
 
     __slots__ = (
+        "accepted",
         "committed_at",
         "dropped_field",
         "ended_at",
@@ -56,6 +57,7 @@ class Attempt:
         self.settings = member.settings
         timeouts = self.settings.timeouts
         self.limit_at = now + (timeouts.first_content if stream else timeouts.unary)
+        self.accepted = False
         self.committed_at: float | None = None
         self.ended_at: float | None = None
         self.outcome: Outcome | None = None
@@ -82,10 +84,8 @@ class Attempt:
                 return "success"
             case Abandoned():
                 return str(FailureKind.CANCELLED)
-            case Failure(kind=FailureKind.EMPTY, terminal=True):
-                return "refused"
             case Failure(kind=kind):
-                return str(kind)
+                return "refused" if self.accepted else str(kind)
 
     def entry(self, began: float) -> AttemptEntry:
         """The attempt in a trail of a request that began at `began`."""

@@ -14,9 +14,6 @@ class Deadline:
     def passed(self, now: float) -> bool:
         return now >= self.at
 
-    def left(self, now: float) -> float:
-        return max(0.0, self.at - now)
-
     def cuts(self, own_limit: float) -> bool:
         """Does the deadline end an attempt before that attempt's own limit does?
 

@@ -7,10 +7,11 @@ Rules, in the order in which `next_step` looks at them:
 1. A verdict that a failure has already brought stands; the request's deadline ends the walk.
 2. The backend that just failed is asked again where its failure's kind allows it and it has attempts
    left, after the back-off. A short Retry-After of the first-ranked member takes the back-off's place,
-   if the policy waits for its first. Meanwhile its circuit may have opened: then the walk moves on.
+   if the policy waits for its first. Where its circuit has opened meanwhile, or it is benched for
+   longer, or the deadline comes first, the walk moves on.
 3. Else the first eligible member in the policy's order is asked; switching never waits. Members below
-   the rate floor come after all others, fastest first. A member that could not be connected to is
-   asked again only when no other is left.
+   the rate floor come after all others, fastest first. No member is asked again before its back-off
+   is over, nor one that could not be connected to while another is left.
 4. When no member that may still be asked is eligible: an open one gets an early probe, if a sixth of
    its recovery time has passed since the pool's last opening or probe start;
 5. else the walk waits for the first bench to end or probe to settle, if that can be in time;
@@ -22,13 +23,15 @@ What a failure allows is the table in `core.outcome`, with these exceptions:
 8. `failover_status_codes` alone decides about the next backend, for a failure that has a status.
 9. A failure that benches its member is not followed by a back-off on it, only by rule 2's wait.
 10. If every member asked ended empty but properly, the last empty answer is the answer.
+11. A member whose context window was too small rules out all others that are no larger; one of unknown
+    window rules out only itself.
 
 Every attempt that was started is settled exactly once; leaving the dispatch settles what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from understudy.core import backoff, eligibility, verdict
@@ -88,21 +91,23 @@ Step = Attempt | Wait | GiveUp | AcceptEmpty
 
 
 class _Standing:
-    """How one member stands in this request: attempts made, and whether it may be asked again."""
+    """How one member stands in this request: attempts made, and whether and when it may be asked again.
 
-    __slots__ = ("attempts", "deferred_until", "ruled_out")
+    `last_resort`: only if no other is left. `repeated`: a failure that allows one repeat has had it.
+    """
+
+    __slots__ = ("attempts", "last_resort", "not_before", "repeated", "ruled_out")
 
     def __init__(self) -> None:
         self.attempts = 0
         self.ruled_out = False
-        self.deferred_until: float | None = None
+        self.last_resort = False
+        self.repeated = False
+        self.not_before = 0.0
 
-
-class _Again(NamedTuple):
-    """The same member once more, not before an instant."""
-
-    member: Member
-    not_before: float
+    def is_free(self, now: float) -> bool:
+        """Neither in its back-off nor a last resort."""
+        return now >= self.not_before and not self.last_resort
 
 
 class Dispatch:
@@ -117,9 +122,9 @@ class Dispatch:
         "_jitter",
         "_larger_than",
         "_order",
+        "_recorded",
         "_request_timeout",
         "_running",
-        "_skips",
         "_standings",
         "_steps",
         "_verdict",
@@ -145,11 +150,11 @@ class Dispatch:
         self._order: Sequence[Member] = pool.policy.rank(pool.members, now)
         self._standings: dict[int, _Standing] = {}
         self._attempts: list[Attempt] = []
-        self._steps: list[Attempt | SkipEntry] = []
-        self._skips: dict[tuple[int, SkipReason], SkipEntry] = {}
+        self._steps: list[Attempt | BackendSkipped] = []
+        self._recorded: set[tuple[int, SkipReason]] = set()
         self._causes: list[Cause] = []
         self._running: Attempt | None = None
-        self._again: _Again | None = None
+        self._again: Member | None = None
         self._verdict: GiveUp | None = None
         self._blocked = False
         self._larger_than: int | None = None
@@ -180,7 +185,11 @@ class Dispatch:
     @property
     def trail(self) -> tuple[TrailEntry, ...]:
         """Every attempt and every skipped member so far, in order."""
-        return tuple(step if isinstance(step, SkipEntry) else step.entry(self.began) for step in self._steps)
+        began = self.began
+        return tuple(
+            step.entry(began) if isinstance(step, Attempt) else _skip_entry(step, began)
+            for step in self._steps
+        )
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -200,7 +209,8 @@ class Dispatch:
         member.metrics.first_content.record(now - attempt.started_at)
         before = member.breaker.phase
         member.breaker.record_opening(attempt.permit, now, self.pool.settings.breaker)
-        self._emit_transition(member, before, now)
+        if member.breaker.phase is not before:
+            self._emit_transition(member, now)
         if attempt.permit.probe:
             self.events.append(ProbeSettled(now, self.request, member.name))
         if self.stream:
@@ -226,8 +236,11 @@ class Dispatch:
 
     def answered(self, now: float) -> None:
         """The caller has the whole answer."""
+        if self._ended:
+            return
         last = self._attempts[-1]
-        failed_over = any(attempt.member is not last.member for attempt in self._attempts)
+        last.accepted = isinstance(last.outcome, Failure)
+        failed_over = len(self._standings) > 1  # another member was asked too
         self.pool.metrics.answered += 1
         self.pool.metrics.failed_over += failed_over
         self._end("answered", last.member.name, failed_over, now)
@@ -248,11 +261,10 @@ class Dispatch:
 
     # Whom to ask
 
-    def _ask_again(self, again: _Again, now: float) -> Step | None:
+    def _ask_again(self, member: Member, now: float) -> Step | None:
         """Rule 2. None when the walk moves on."""
-        member, not_before = again
-        settings = self.pool.settings
-        circuit_holds = not member.breaker.admits(now, settings.breaker)
+        not_before = self._standings[member.index].not_before
+        circuit_holds = not member.breaker.admits(now, self.pool.settings.breaker)
         if circuit_holds or member.benched_until > not_before or self.deadline.at <= not_before:
             self._again = None
             return None
@@ -266,61 +278,76 @@ class Dispatch:
         skipped: list[tuple[Member, Skip]] = []
         chosen = self._first_eligible(now, skipped)
         if chosen is None:
-            chosen = self._slow_one(skipped)
+            chosen = self._fastest(skipped)
         for member, skip in skipped:
             if member is not chosen:
                 self._record_skip(member, skip, now)
         if chosen is not None:
             return self._start(chosen, now)
-        return self._deferred(now) or self._early_probe(now) or self._wait(now) or self._give_up(now)
+        return self._rested(now) or self._early_probe(now) or self._wait(now) or self._give_up(now)
 
     def _first_eligible(self, now: float, skipped: list[tuple[Member, Skip]]) -> Member | None:
         settings, larger_than, standings = self.pool.settings, self._larger_than, self._standings
         for member in self._order:
             standing = standings.get(member.index)
-            if standing is not None and (self._spent(standing) or standing.deferred_until is not None):
+            if standing is not None and self._spent(standing):
                 continue
             skip = eligibility.check(member, now, settings, larger_than)
-            if skip is None:
-                return member
+            if skip is None or skip.reason is SkipReason.LOW_TPM:
+                if standing is not None and not standing.is_free(now):
+                    continue
+                if skip is None:
+                    return member
             skipped.append((member, skip))
         return None
 
-    def _slow_one(self, skipped: list[tuple[Member, Skip]]) -> Member | None:
+    def _fastest(self, skipped: list[tuple[Member, Skip]]) -> Member | None:
+        """Of the members below the floor."""
         slow = [(skip.rate or 0.0, member) for member, skip in skipped if skip.reason is SkipReason.LOW_TPM]
         return max(slow, key=lambda pair: pair[0])[1] if slow else None
 
-    def _deferred(self, now: float) -> Step | None:
-        """A member that could not be connected to, when no other is left."""
-        for member in self._askable():
-            standing = self._standings.get(member.index)
-            if standing is None or standing.deferred_until is None:
-                continue
-            skip = eligibility.check(member, now, self.pool.settings, self._larger_than)
-            if skip is not None and skip.reason is not SkipReason.LOW_TPM:
-                continue
-            if now >= standing.deferred_until:
+    def _rested(self, now: float) -> Step | None:
+        """A member asked before that only its back-off holds back, or that it is a last resort."""
+        settings = self.pool.settings
+        resting = [
+            (standing.not_before, member)
+            for member, standing in self._askable()
+            if standing.attempts and eligibility.can_serve(member, now, settings, self._larger_than)
+        ]
+        for instant, member in resting:
+            if now >= instant:
                 return self._start(member, now)
-            if standing.deferred_until < self.deadline.at:
-                return Wait(standing.deferred_until, wakes=False)
-        return None
+        instants = [instant for instant, _ in resting if instant < self.deadline.at]
+        if not instants:
+            return None
+        # Another one whose bench ends sooner, or whose probe settles, is asked instead.
+        benches = [member.benched_until for member, _ in self._askable() if member.benched_until > now]
+        return Wait(min(instants + benches), wakes=True)
 
     def _early_probe(self, now: float) -> Step | None:
         settings = self.pool.settings.breaker
-        for member in self._askable():
-            if now < member.benched_until or member.breaker.state(now, settings) is not State.OPEN:
+        for member, standing in self._askable():
+            held = now < member.benched_until or now < standing.not_before
+            if held or member.breaker.state(now, settings) is not State.OPEN:
                 continue
-            if now - self.pool.quiet_since >= member.breaker.early_after(settings):
+            if now >= self._early_probe_at(member):
                 return self._start(member, now, early=True)
         return None
+
+    def _early_probe_at(self, member: Member) -> float:
+        return self.pool.quiet_since + member.breaker.early_after(self.pool.settings.breaker)
 
     def _wait(self, now: float) -> Wait | None:
         """Rule 5: until the first of the benches and probes, if one of them can be in time."""
         latest = min(now + self.pool.settings.retry.wait_for_capacity - self._waited, self.deadline.at)
-        in_time = [member for member in self._askable() if member.benched_until <= latest]
-        if latest <= now or not any(self._may_return(member, now) for member in in_time):
+        in_time = [
+            (member, standing)
+            for member, standing in self._askable()
+            if member.benched_until <= latest and standing.not_before <= latest
+        ]
+        if latest <= now or not any(self._may_return(member, now) for member, _ in in_time):
             return None
-        until = min([latest, *(self._looks_again(member, now) for member in in_time)])
+        until = min([latest, *(self._looks_again(member, standing, now) for member, standing in in_time)])
         self._waiting_since = now
         self.events.append(WaitingForCapacity(now, self.request, until))
         return Wait(until, wakes=True)
@@ -332,22 +359,26 @@ class Dispatch:
             return True
         return member.benched_until > now and member.breaker.state(now, settings) is not State.OPEN
 
-    def _looks_again(self, member: Member, now: float) -> float:
+    def _looks_again(self, member: Member, standing: _Standing, now: float) -> float:
         """When a member is worth another look; an open circuit also when an early probe is due."""
         settings = self.pool.settings.breaker
-        instant = member.breaker.next_probe_at(now, settings) or now
-        if member.breaker.state(now, settings) is State.OPEN:
-            instant = min(instant, self.pool.quiet_since + member.breaker.early_after(settings))
-        return max(instant, member.benched_until)
+        instant = member.breaker.next_probe_at(now, settings)
+        if instant is None:
+            instant = now
+        elif member.breaker.state(now, settings) is State.OPEN:
+            instant = min(instant, self._early_probe_at(member))
+        return max(instant, member.benched_until, standing.not_before)
 
-    def _askable(self) -> Iterator[Member]:
-        """Members this request may still ask, now or later, in the policy's order."""
+    def _askable(self) -> list[tuple[Member, _Standing]]:
+        """Members this request may still ask, now or later, in the policy's order, last resorts last."""
+        askable = []
         for member in self._order:
-            standing = self._standings.get(member.index)
-            if member.problem is not None or (standing is not None and self._spent(standing)):
+            standing = self._standings.get(member.index) or _Standing()
+            if member.problem is not None or self._spent(standing):
                 continue
             if self._larger_than is None or eligibility.fits(member, self._larger_than):
-                yield member
+                askable.append((member, standing))
+        return sorted(askable, key=lambda pair: pair[1].last_resort)
 
     def _spent(self, standing: _Standing) -> bool:
         return standing.ruled_out or standing.attempts >= self.pool.settings.retry.count
@@ -376,46 +407,43 @@ class Dispatch:
         return attempt
 
     def _permit(self, member: Member, now: float, *, early: bool) -> Permit:
-        breaker, settings = member.breaker, self.pool.settings.breaker
+        breaker = member.breaker
         before = breaker.phase
         take = breaker.try_acquire_early if early else breaker.try_acquire
-        permit = take(now, settings)
+        permit = take(now, self.pool.settings.breaker)
         assert permit is not None, "asked without leave"
         if permit.probe:
             self.pool.quiet_since = now
-            if before is State.OPEN:
-                self.events.append(BreakerHalfOpened(now, self.request, member.name, early))
+        if breaker.phase is not before:
+            self._emit_transition(member, now, early=early)
         return permit
 
     def _give_up(self, now: float) -> GiveUp | AcceptEmpty:
         if not self._attempts:
-            skips = tuple(self._skips.values())
-            return GiveUp(verdict.unavailable(self.pool, skips, self.trail, now))
-        outcomes = [attempt.outcome for attempt in self._attempts]
-        if all(isinstance(o, Failure) and o.kind is FailureKind.EMPTY and o.terminal for o in outcomes):
+            return GiveUp(verdict.unavailable(self.pool, self.began, self.trail, now))
+        last = {attempt.member.index: attempt.outcome for attempt in self._attempts}
+        if all(isinstance(o, Failure) and o.kind is FailureKind.EMPTY and o.terminal for o in last.values()):
             return AcceptEmpty(self._attempts[-1])
         return GiveUp(verdict.failed(self.pool, self._causes, self.trail, now))
 
     def _record_skip(self, member: Member, skip: Skip, now: float) -> None:
         """Once per member and reason: waiting and looking again is not another skip."""
-        if (member.index, skip.reason) in self._skips:
+        if (member.index, skip.reason) in self._recorded:
             return
-        entry = SkipEntry(member.name, skip.reason, None if skip.until is None else skip.until - self.began)
-        self._skips[member.index, skip.reason] = entry
-        self._steps.append(entry)
+        self._recorded.add((member.index, skip.reason))
         member.metrics.skipped(skip.reason)
-        self.events.append(
-            BackendSkipped(
-                now,
-                self.request,
-                member.name,
-                skip.reason,
-                skip.until,
-                skip.rate,
-                member.settings.tpm_threshold,
-                self.pool.settings.tpm_measure,
-            )
+        skipped = BackendSkipped(
+            now,
+            self.request,
+            member.name,
+            skip.reason,
+            skip.until,
+            skip.rate,
+            member.settings.tpm_threshold,
+            self.pool.settings.tpm_measure,
         )
+        self._steps.append(skipped)
+        self.events.append(skipped)
 
     # What an end means
 
@@ -476,7 +504,8 @@ class Dispatch:
         member.breaker.record_failure(
             attempt.permit, now, self.pool.settings.breaker, after_content=attempt.committed_at is not None
         )
-        self._emit_transition(member, before, now)
+        if member.breaker.phase is not before:
+            self._emit_transition(member, now)
         self._probe_settled(attempt, now)
 
     def _release(self, attempt: Attempt, now: float) -> None:
@@ -488,9 +517,10 @@ class Dispatch:
             self.events.append(ProbeSettled(now, self.request, attempt.member.name))
 
     def _bench(self, member: Member, failure: Failure, now: float) -> None:
-        if failure.retry_after is None or failure.kind not in _BENCHING:
+        seconds = _bench_seconds(failure)
+        if seconds is None:
             return
-        until = member.bench(now, failure.retry_after, self.pool.settings.retry.bench_max)
+        until = member.bench(now, seconds, self.pool.settings.retry.bench_max)
         self.events.append(BackendBenched(now, self.request, member.name, until - now))
 
     def _decide(self, attempt: Attempt, failure: Failure, now: float) -> None:
@@ -505,24 +535,32 @@ class Dispatch:
     def _plan_again(self, attempt: Attempt, failure: Failure, now: float) -> None:
         standing = self._standings[attempt.member.index]
         again = RULES[failure.kind].again
-        if again is Again.NO or (again is Again.ONCE and attempt.number > 1):
+        if again is Again.NO or (again is Again.ONCE and standing.repeated):
             standing.ruled_out = True
+        standing.repeated = standing.repeated or again is Again.ONCE
+        standing.last_resort = again is Again.LAST_RESORT
         if self._spent(standing):
             return
-        pause = backoff.delay(self.pool.settings.retry.delay, attempt.number, self._jitter())
-        if again is Again.LAST_RESORT:
-            standing.deferred_until = now + pause
-        elif failure.retry_after is None or failure.kind not in _BENCHING:
-            self._again = _Again(attempt.member, now + pause)
-        elif self._waits_out(attempt, failure.retry_after):
-            self._again = _Again(attempt.member, attempt.member.benched_until)
+        if _bench_seconds(failure) is None:
+            standing.not_before = now + backoff.delay(
+                self.pool.settings.retry.delay, attempt.number, self._jitter()
+            )
+        elif self._waits_out(attempt.member, now):
+            standing.not_before = attempt.member.benched_until
+        else:
+            return
+        if again is not Again.LAST_RESORT:
+            self._again = attempt.member
 
-    def _waits_out(self, attempt: Attempt, retry_after: float) -> bool:
-        """Is this the first-ranked member's short Retry-After? (rule 2)"""
+    def _waits_out(self, member: Member, now: float) -> bool:
+        """Is this the first-ranked member's short Retry-After? (rule 2)
+
+        The bench is judged, not the header: another request's may have made it longer.
+        """
         return (
             self.pool.policy.waits_for_first
-            and attempt.member is self._order[0]
-            and retry_after <= self.pool.settings.retry.retry_after_max
+            and member is self._order[0]
+            and member.benched_until <= now + self.pool.settings.retry.retry_after_max
         )
 
     def _next_allowed(self, attempt: Attempt, failure: Failure) -> bool:
@@ -552,17 +590,18 @@ class Dispatch:
         if attempt.evidence is not None and tokens.visible is not None:
             attempt.evidence.correct(now, tokens.visible)
 
-    def _emit_transition(self, member: Member, before: State, now: float) -> None:
+    def _emit_transition(self, member: Member, now: float, *, early: bool = False) -> None:
         breaker, settings = member.breaker, self.pool.settings.breaker
-        if breaker.phase is before:
-            return
-        if breaker.phase is State.OPEN:
-            self.pool.quiet_since = now
-            failures = breaker.failures(now, settings)
-            until = breaker.next_probe_at(now, settings) or now
-            self.events.append(BreakerOpened(now, self.request, member.name, failures, until - now))
-        else:
-            self.events.append(BreakerClosed(now, self.request, member.name))
+        match breaker.phase:
+            case State.OPEN:
+                self.pool.quiet_since = now
+                failures = breaker.failures(now, settings)
+                until = breaker.next_probe_at(now, settings) or now
+                self.events.append(BreakerOpened(now, self.request, member.name, failures, until - now))
+            case State.HALF_OPEN:
+                self.events.append(BreakerHalfOpened(now, self.request, member.name, early))
+            case State.CLOSED:
+                self.events.append(BreakerClosed(now, self.request, member.name))
 
     def _end(self, result: str, backend: str | None, failed_over: bool, now: float) -> None:
         self._ended = True
@@ -571,3 +610,13 @@ class Dispatch:
                 now, self.request, result, backend, len(self._attempts), failed_over, now - self.began
             )
         )
+
+
+def _bench_seconds(failure: Failure) -> float | None:
+    """For how long the member asked to be left alone, where that is heeded."""
+    return failure.retry_after if failure.kind in _BENCHING else None
+
+
+def _skip_entry(skipped: BackendSkipped, began: float) -> SkipEntry:
+    until = None if skipped.until is None else skipped.until - began
+    return SkipEntry(skipped.backend, skipped.reason, until)

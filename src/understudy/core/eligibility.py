@@ -39,7 +39,15 @@ def check(member: Member, now: float, settings: PoolSettings, larger_than: int |
         return Skip(SkipReason.BENCHED, returns_at(member, now, settings))
     if not member.breaker.admits(now, settings.breaker):
         return _circuit(member, now, settings)
-    return _floor(member, now, settings)
+    if member.settings.tpm_threshold is None:
+        return None
+    return _floor(member, member.settings.tpm_threshold, now, settings)
+
+
+def can_serve(member: Member, now: float, settings: PoolSettings, larger_than: int | None = None) -> bool:
+    """May the member be asked, if only as the last resort?"""
+    skip = check(member, now, settings, larger_than)
+    return skip is None or skip.reason is SkipReason.LOW_TPM
 
 
 def fits(member: Member, larger_than: int) -> bool:
@@ -67,9 +75,6 @@ def _circuit(member: Member, now: float, settings: PoolSettings) -> Skip:
     return Skip(reason, member.breaker.next_probe_at(now, settings.breaker))
 
 
-def _floor(member: Member, now: float, settings: PoolSettings) -> Skip | None:
-    threshold = member.settings.tpm_threshold
-    if threshold is None:
-        return None
+def _floor(member: Member, threshold: int, now: float, settings: PoolSettings) -> Skip | None:
     rate = measured_rate(member, now, settings)
     return Skip(SkipReason.LOW_TPM, None, rate) if rate is not None and rate < threshold else None

@@ -101,7 +101,7 @@ class BreakerHalfOpened(Event, frozen=True):
 
 
 class BreakerClosed(Event, frozen=True):
-    """A probe found the backend recovered."""
+    """A probe found the backend recovered, or the breaker has been switched off."""
 
     backend: str
 

@@ -6,11 +6,11 @@ and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019).
 
 from __future__ import annotations
 
-import math
+from math import ceil, log
 
 RELATIVE_ERROR = 0.019
 _GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
-_INVERSE_LOG_GAMMA = 1 / math.log(_GAMMA)
+_INVERSE_LOG_GAMMA = 1 / log(_GAMMA)
 _SHORTEST = 1e-6
 _LONGEST = 1e6
 
@@ -28,8 +28,9 @@ class Latency:
     def record(self, seconds: float) -> None:
         self.count += 1
         self.total += seconds
-        bounded = min(max(seconds, _SHORTEST), _LONGEST)
-        index = math.ceil(math.log(bounded) * _INVERSE_LOG_GAMMA)
+        if not _SHORTEST <= seconds <= _LONGEST:
+            seconds = _SHORTEST if seconds < _SHORTEST else _LONGEST
+        index = ceil(log(seconds) * _INVERSE_LOG_GAMMA)
         self._buckets[index] = self._buckets.get(index, 0) + 1
 
     @property
@@ -38,7 +39,7 @@ class Latency:
 
     def percentile(self, percent: float) -> float | None:
         """The duration that `percent` of the recorded ones do not exceed, within 2 %."""
-        rank = math.ceil(self.count * percent / 100)
+        rank = ceil(self.count * percent / 100)
         seen = 0
         for index in sorted(self._buckets):
             seen += self._buckets[index]

@@ -106,10 +106,10 @@ class Failure:
         return RULES[self.kind].transient
 
     def deciding_status(self) -> int | None:
-        """The status that `failover_status_codes` judges."""
+        """The status that `failover_status_codes` judges; None for what no such list can name."""
         if self.in_stream or self.status is None:
             return RULES[self.kind].status
-        return self.status
+        return self.status if self.status >= 400 else None
 
     def with_message(self, message: str) -> Failure:
         return replace(self, message=message)

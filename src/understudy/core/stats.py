@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from understudy.core.breaker import State
 from understudy.core.latency import Latency
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ class CircuitStats:
     @classmethod
     def of(cls, member: Member, now: float, pool: Pool, instant: Instant) -> CircuitStats:
         breaker, settings = member.breaker, pool.settings.breaker
+        state, opened_at = breaker.state(now, settings), breaker.opened_at
         probe_at = breaker.next_probe_at(now, settings)
         return cls(
-            state=str(breaker.state(now, settings)),
+            state=str(state),
             failures=breaker.failures(now, settings),
-            opened_at=None if breaker.opened_at is None else instant(breaker.opened_at),
+            # Switched off, a breaker shows as closed before it hears of it.
+            opened_at=None if opened_at is None or state is State.CLOSED else instant(opened_at),
             next_probe_in_ms=None if probe_at is None else _milliseconds(max(0.0, probe_at - now)),
             last_failure=None if breaker.last_failure_at is None else instant(breaker.last_failure_at),
         )

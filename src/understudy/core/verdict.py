@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from understudy.core.eligibility import check, returns_at
+from understudy.core.eligibility import can_serve, check, returns_at
 from understudy.core.outcome import RULES
 from understudy.errors import (
     AllBackendsFailed,
@@ -29,33 +29,34 @@ ALL_UNHEALTHY = (
 _CALLERS_FAULT = frozenset(
     (FailureKind.INVALID_REQUEST, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER)
 )
-_RETURNING = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT, SkipReason.BENCHED))
+_CIRCUITS = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
+_RETURNING = _CIRCUITS | {SkipReason.BENCHED}
 
 
 def failed(pool: Pool, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float) -> AllBackendsFailed:
     """Something was tried and all of it failed."""
     rejected = causes[0].kind in _CALLERS_FAULT
     leaf = RequestRejected if rejected else AllBackendsFailed
+    retryable = any(RULES[cause.kind].transient for cause in causes)
     listed = "; ".join(f"{cause.backend}: {cause.message}" for cause in causes)
     error = leaf(
         f"The request was rejected: {listed}" if rejected else f"All backends failed: {listed}",
         causes=causes,
         trail=trail,
-        retryable=not rejected and any(RULES[cause.kind].transient for cause in causes),
-        retry_after=None if rejected else soonest_return(pool, now),
+        retryable=retryable,
+        retry_after=soonest_return(pool, now) if retryable or not rejected else None,
     )
     error.__cause__ = cause_error(causes[0])
     return error
 
 
-def unavailable(
-    pool: Pool, skips: Sequence[SkipEntry], trail: Sequence[TrailEntry], now: float
-) -> NoBackendAvailable:
-    """Nothing could be tried."""
-    circuits = all(skip.reason in (SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT) for skip in skips)
+def unavailable(pool: Pool, began: float, trail: Sequence[TrailEntry], now: float) -> NoBackendAvailable:
+    """Nothing could be tried. The reasons are those that hold now, at the end of any waiting."""
+    skips = _skips(pool, began, now)
+    circuits = all(skip.reason in _CIRCUITS for skip in skips)
     opening = ALL_UNHEALTHY if circuits else "No backend is available."
     return NoBackendAvailable(
-        " ".join((opening, "; ".join(_skip_words(skip, now) for skip in skips))),
+        " ".join((opening, "; ".join(_skip_words(skip, now - began) for skip in skips))),
         skips=skips,
         trail=trail,
         retryable=any(skip.reason in _RETURNING for skip in skips),
@@ -77,7 +78,7 @@ def too_late(limit: float, causes: Sequence[Cause], trail: Sequence[TrailEntry])
 def soonest_return(pool: Pool, now: float) -> float | None:
     """Seconds until the first member can be asked again; None if one can be now, or it is unknown."""
     usable = [member for member in pool.members if member.problem is None]
-    if any(check(member, now, pool.settings) is None for member in usable):
+    if any(can_serve(member, now, pool.settings) for member in usable):
         return None
     returns = [returns_at(member, now, pool.settings) for member in usable]
     known = [instant - now for instant in returns if instant is not None]
@@ -92,7 +93,16 @@ def cause_error(cause: Cause) -> BackendError:
     return BackendError(str(cause))
 
 
-def _skip_words(skip: SkipEntry, began_ago: float) -> str:
+def _skips(pool: Pool, began: float, now: float) -> tuple[SkipEntry, ...]:
+    found = [(member.name, check(member, now, pool.settings)) for member in pool.members]
+    return tuple(
+        SkipEntry(name, skip.reason, None if skip.until is None else skip.until - began)
+        for name, skip in found
+        if skip is not None
+    )
+
+
+def _skip_words(skip: SkipEntry, elapsed: float) -> str:
     if skip.until is None:
         return f"{skip.backend}: {skip.reason}"
-    return f"{skip.backend}: {skip.reason}, back in {max(0.0, skip.until):.1f} s"
+    return f"{skip.backend}: {skip.reason}, back in {max(0.0, skip.until - elapsed):.1f} s"
