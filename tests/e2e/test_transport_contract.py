@@ -161,6 +161,18 @@ async def test_a_large_body_arrives_whole(transport: Transport) -> None:
 
 
 @every_adapter()
+async def test_an_answer_may_come_before_the_request_is_all_sent(transport: Transport) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge")
+        await asyncio.sleep(0.2)
+
+    async with serve(script) as server:
+        response = await transport.send(ask(server.url, bytes(30_000_000)))
+        assert (response.status, await rest_of(response)) == (413, b"large")
+        response.close()
+
+
+@every_adapter()
 async def test_header_names_are_lower_case_and_repeated_values_joined(transport: Transport) -> None:
     answer = (
         b"HTTP/1.1 429 Slow Down\r\nRetry-After: 2\r\nX-Part: a\r\nx-part: b\r\ncontent-length: 0\r\n\r\n"
@@ -606,6 +618,49 @@ async def test_an_end_inside_the_body_is_a_reset(transport: Transport, words: by
         assert await response.read() == b"half"
         with pytest.raises(ConnectionReset):
             await response.read()
+
+
+@every_adapter()
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(
+    "words", [STREAM_HEAD + chunk(b"half"), b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf"]
+)
+async def test_what_arrived_before_the_end_is_read_however_late(
+    transport: Transport, words: bytes, reset: bool
+) -> None:
+    async with serve(once(words, reset=reset)) as server:
+        response = await transport.send(ask(server.url))
+        await server.stopped()
+        await asyncio.sleep(0.05)
+        assert await response.read() == b"half"
+        for _ in range(2):
+            with pytest.raises(ConnectionReset):
+                await response.read()
+
+
+@every_adapter()
+async def test_a_reset_of_the_next_answer_is_not_the_last_one_s(transport: Transport) -> None:
+    """Both came over the same connection, and the first is not read to its end yet."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await asyncio.sleep(0.05)
+        peer.reset()
+
+    async with serve(script) as server:
+        first = await transport.send(ask(server.url))
+        await asyncio.sleep(0.05)  # The whole answer arrives, and its connection is free.
+        second = await transport.send(ask(server.url))
+        await server.stopped()
+        await asyncio.sleep(0.05)
+        assert await rest_of(first) == b"ok"
+        assert await second.read() == b"half"
+        with pytest.raises(ConnectionReset):
+            await second.read()
+    assert len(server.peers) == 1
 
 
 @every_adapter()

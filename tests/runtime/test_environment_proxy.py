@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from yarl import URL
 
+from understudy.errors import ConnectFailed
 from understudy.runtime.environment_proxy import EnvironmentProxies
 
 PLAIN = URL("http://api.example.com/v1")
@@ -64,3 +65,19 @@ def test_the_environment_is_read_once_per_origin(environment: pytest.MonkeyPatch
 def test_a_url_without_host_needs_none(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("http_proxy", "http://one:3128")
     assert EnvironmentProxies().find(URL("http:///v1")) is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [
+        ("socks5://me:secret@one:1080", "^the environment's http_proxy is not an http proxy: socks5$"),
+        ("http://", "^the environment's http_proxy is not an http proxy: http$"),
+        ("http://me:secret@[one", "^the environment's http_proxy is not a URL$"),
+    ],
+)
+def test_a_proxy_we_cannot_use_says_so_and_keeps_its_password(
+    environment: pytest.MonkeyPatch, proxy: str, message: str
+) -> None:
+    environment.setenv("http_proxy", proxy)
+    with pytest.raises(ConnectFailed, match=message):
+        EnvironmentProxies().find(PLAIN)

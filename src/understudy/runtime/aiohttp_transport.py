@@ -22,7 +22,7 @@ from typing import cast
 import aiohttp
 from yarl import URL
 
-from understudy.errors import ConnectFailed, ConnectionReset
+from understudy.errors import ConnectFailed
 from understudy.runtime.aiohttp_errors import map_exceptions
 from understudy.runtime.aiohttp_wire import (
     Opening,
@@ -46,13 +46,11 @@ _WHOLE_BODY_LIMIT = 256 * 1024
 class AiohttpResponse:
     """An answer over aiohttp; see `ports.HttpResponse`."""
 
-    __slots__ = ("_border", "_content", "_held", "_response", "_watch", "headers", "reconnected", "status")
+    __slots__ = ("_border", "_held", "_response", "headers", "reconnected", "status")
 
     def __init__(self, response: WatchedResponse, border: map_exceptions, reconnected: bool) -> None:
         self._response = response
         self._border = border
-        self._content = response.content
-        self._watch = response.watch
         self._held = b""
         self.status = response.status
         self.headers = joined_headers(response.headers.items())
@@ -61,18 +59,16 @@ class AiohttpResponse:
     async def read(self) -> bytes:
         try:
             with self._border:
-                data = self._held or await self._content.readany()
+                data = self._held or await self._response.read_any()
         except BaseException:
             self.close()
             raise
-        if not data and self._watch.reset:
-            raise ConnectionReset("connection reset in the body")
         self._held = data[_READ_LIMIT:]
         return data[:_READ_LIMIT]
 
     def close(self) -> None:
         if self._response.connection is not None:
-            self._watch.abort()
+            self._response.watch.abort()
         self._response.close()
 
 
@@ -80,8 +76,7 @@ class AiohttpTransport:
     """Sends over aiohttp; see `ports.Transport`."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-        self._fresh_session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._contexts: dict[str | None, SSLContext] = {}
         self._proxies = EnvironmentProxies()
         self._watches: set[Watch] = set()
@@ -89,38 +84,35 @@ class AiohttpTransport:
 
     async def send(self, request: HttpRequest) -> AiohttpResponse:
         way = Opening(request.connect_timeout, self._watches)
+        # Never reset: the task's next request sets its own, and a reset fails where a coroutine is
+        # closed outside its task.
+        opening.set(way)
         border = map_exceptions(way)
-        token = opening.set(way)
-        try:
-            with border:
-                return await self._send(request, border)
-        finally:
-            opening.reset(token)
+        with border:
+            try:
+                response, reconnected = await self._post(request, fresh=False), False
+            except UnansweredReuse:
+                response, reconnected = await self._post(request, fresh=True), True
+        return AiohttpResponse(response, border, reconnected)
 
     async def close(self) -> None:
         self._closed = True
         for watch in tuple(self._watches):
             watch.abort()
-        for session in (self._session, self._fresh_session):
-            if session is not None:
-                await session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    async def _send(self, request: HttpRequest, border: map_exceptions) -> AiohttpResponse:
-        try:
-            return AiohttpResponse(await self._post(self._pooled(), request), border, False)
-        except UnansweredReuse:
-            return AiohttpResponse(await self._post(self._fresh(), request), border, True)
-
-    async def _post(self, session: aiohttp.ClientSession, request: HttpRequest) -> WatchedResponse:
+    async def _post(self, request: HttpRequest, *, fresh: bool) -> WatchedResponse:
         url = _url(request.url)
-        response = await session.post(
+        context = await self._tls(request.ca_file) if url.scheme == "https" else True
+        response = await self._session(fresh).post(
             url,
             data=_body(request.body),
             headers=request.headers,
             allow_redirects=False,
             timeout=_timeout(request.connect_timeout),
             proxy=self._proxies.find(url),
-            ssl=await self._tls(request.ca_file) if url.scheme == "https" else True,
+            ssl=context,
         )
         return cast(WatchedResponse, response)
 
@@ -136,22 +128,13 @@ class AiohttpTransport:
             self._contexts.setdefault(ca_file, context)
         return self._contexts[ca_file]
 
-    def _pooled(self) -> aiohttp.ClientSession:
+    def _session(self, fresh: bool) -> aiohttp.ClientSession:
+        """The session with the pool, or the one whose connections are new and never kept."""
         if self._closed:
             raise ConnectFailed("the transport is closed")
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=open_socket
-            )
-            self._session = _session(connector)
-        return self._session
-
-    def _fresh(self) -> aiohttp.ClientSession:
-        if self._fresh_session is None:
-            self._fresh_session = _session(
-                aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=open_socket)
-            )
-        return self._fresh_session
+        if fresh not in self._sessions:
+            self._sessions[fresh] = _new_session(fresh)
+        return self._sessions[fresh]
 
 
 def _url(text: str) -> URL:
@@ -167,9 +150,14 @@ def _body(body: bytes) -> bytes | BytesIO:
     return body if len(body) < _WHOLE_BODY_LIMIT else BytesIO(body)
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def _new_session(fresh: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            force_close=fresh,
+            keepalive_timeout=None if fresh else _KEEP_ALIVE_SECONDS,
+            socket_factory=open_socket,
+        ),
         headers={"accept-encoding": "identity"},
         skip_auto_headers=("accept", "content-type", "user-agent"),
         response_class=WatchedResponse,

@@ -10,6 +10,7 @@ A `Watch` is put on every connection at its first request and stays for the conn
 - a head that does not end is cut off;
 - framing that breaks in mid-body ends the body with an error, and so do a reset where the body has
   no length of its own and a connection we closed while somebody reads;
+- what arrived before such an end is read first, however late;
 - a connection given up in the middle is aborted: a polite close would wait for a silent peer, to
   take unsent bytes or to end TLS.
 
@@ -26,6 +27,7 @@ from typing import Any, cast
 
 import aiohttp
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 
 from understudy.errors import ProtocolViolation
 from understudy.runtime.head import HEAD_LIMIT, head_size
@@ -85,33 +87,27 @@ def tls_context(ca_file: str | None) -> TlsContext:
 class Watch(asyncio.Protocol):
     """Passes everything on between one socket and aiohttp's parser, and keeps count."""
 
-    __slots__ = ("_content", "_parser", "_transport", "_watches", "idle", "received", "reset")
+    __slots__ = ("_content", "_idle", "_parser", "_transport", "_watches", "received")
 
     def __init__(self, transport: asyncio.Transport, watches: set[Watch]) -> None:
         self._parser = cast(Any, transport.get_protocol())
         self._transport = transport
         self._watches = watches
         self._content: aiohttp.StreamReader | None = None
-        self.idle = False
+        self._idle = False
         self.received = 0
-        self.reset = False
         watches.add(self)
         transport.set_protocol(self)
 
     def begin(self) -> None:
         """A request goes out: bytes that come are its answer."""
-        self.idle = False
+        self._idle = False
         self.received = 0
 
     def stream(self, content: aiohttp.StreamReader) -> None:
         """The head has come: what follows is `content`."""
         self._content = content
-        content.on_eof(self.rest)
-
-    def rest(self) -> None:
-        """The answer is complete: bytes that come now answer nobody."""
-        self._content = None
-        self.idle = True
+        content.on_eof(self._rest)
 
     def abort(self) -> None:
         self._transport.abort()
@@ -121,7 +117,7 @@ class Watch(asyncio.Protocol):
         return self._content is None and self.received > _UNFINISHED_HEAD_LIMIT
 
     def data_received(self, data: bytes) -> None:
-        if self.idle or self.head_overflowed:
+        if self._idle or self.head_overflowed:
             self._transport.abort()
             return
         self.received += len(data)
@@ -140,10 +136,18 @@ class Watch(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._watches.discard(self)
-        self.reset = error is not None and not self.idle
+        content, fault = self._content, self._parser.exception()
         self._parser.connection_lost(error)
-        if self._content is not None and self._content.exception() is None:
-            self._content.set_exception(aiohttp.ClientConnectionError("connection closed"))
+        if content is None or content.exception() is not None:
+            return
+        # A body without a length of its own ends here, and properly so unless by a reset.
+        if error is not None or not content.is_eof():
+            content.set_exception(fault or aiohttp.ClientConnectionError("connection lost in the body"))
+
+    def _rest(self) -> None:
+        """The answer is complete: bytes that come now answer nobody."""
+        self._content = None
+        self._idle = True
 
 
 class WatchedResponse(aiohttp.ClientResponse):
@@ -153,25 +157,57 @@ class WatchedResponse(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """Wait for the head; on every way out but the good one the connection is gone."""
+        reused = self._stand_between(connection)
+        try:
+            await super().start(connection)
+            self._check_head()
+        except BaseException as error:
+            self.watch.abort()
+            if isinstance(error, aiohttp.ClientConnectionError):
+                self._explain(error, reused)
+            raise
+        self.watch.stream(self.content)
+        return self
+
+    async def read_any(self) -> bytes:
+        """What has arrived; a fault only once everything before it is read."""
+        try:
+            data = await self.content.readany()
+        except (aiohttp.ClientError, HttpProcessingError):
+            data = _left_behind(self.content)
+            if not data:
+                raise
+        fault = self.content.exception()
+        if not data and fault is not None:
+            raise fault
+        return data
+
+    def _stand_between(self, connection: Connection) -> bool:
+        """Put the connection under watch; was it already?"""
         # aiohttp has only just found or made the connection: its transport is there.
         transport = cast(asyncio.Transport, connection.transport)
         watch = transport.get_protocol()
         reused = isinstance(watch, Watch)
         self.watch = watch if isinstance(watch, Watch) else Watch(transport, opening.get().watches)
         self.watch.begin()
-        try:
-            await super().start(connection)
-            self._check_head()
-        except BaseException as error:
-            self.watch.abort()
-            if self.watch.head_overflowed:
-                raise ProtocolViolation(_HEAD_TOO_LONG) from error
-            if reused and not self.watch.received and isinstance(error, aiohttp.ClientConnectionError):
-                raise UnansweredReuse from error
-            raise
-        self.watch.stream(self.content)
-        return self
+        return reused
 
     def _check_head(self) -> None:
         if self.watch.received > HEAD_LIMIT and head_size(self.raw_headers) > HEAD_LIMIT:
             raise ProtocolViolation(_HEAD_TOO_LONG)
+
+    def _explain(self, error: aiohttp.ClientConnectionError, reused: bool) -> None:
+        if self.watch.head_overflowed:
+            raise ProtocolViolation(_HEAD_TOO_LONG) from error
+        if reused and not self.watch.received:
+            raise UnansweredReuse from error
+
+
+def _left_behind(content: aiohttp.StreamReader) -> bytes:
+    """What lies in the buffer before a fault, which aiohttp would not give out any more."""
+    fault = content.exception()
+    content.set_exception(cast(Any, None))
+    try:
+        return content.read_nowait()
+    finally:
+        content.set_exception(cast(Any, fault))
