@@ -205,7 +205,7 @@ def _decode(data: bytes) -> _Body:
 
 def _decode_leniently(data: bytes) -> _Body:
     """The slow way, for broken UTF-8, halves of surrogate pairs and odd types beside the content."""
-    fields = json.loads(data.decode(errors="replace"), strict=False)
+    fields = _plain_json(data)
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
     return _Body(
@@ -220,6 +220,12 @@ def _decode_leniently(data: bytes) -> _Body:
         model=_if_fits(fields.get("model"), str),
         id=_if_fits(fields.get("id"), str),
     )
+
+
+def _plain_json(data: bytes) -> Any:
+    value = json.loads(data.decode(errors="replace"), strict=False)
+    is_wrapped = isinstance(value, list) and len(value) == 1  # Gemini wraps its errors in a list
+    return value[0] if is_wrapped else value
 
 
 def _if_fits(value: Any, kind: type[Any]) -> Any:
@@ -257,7 +263,7 @@ class _Choices:
             if choice is not None:
                 chunks.append(self._read(choice, position, body, usage, raw))
                 usage, raw = None, b""
-        return chunks or [ChatChunk(usage=usage, model=body.model, id=body.id, raw=raw)]
+        return chunks or [ChatChunk(usage=usage, model=body.model or None, id=body.id or None, raw=raw)]
 
     def _read(
         self, choice: _Choice, position: int, body: _Body, usage: Usage | None, raw: bytes
@@ -299,8 +305,8 @@ class _ChoiceReader:
             self._index,
             finish_reason,
             usage,
-            body.model,
-            body.id,
+            body.model or None,
+            body.id or None,
             raw,
         )
 
@@ -327,13 +333,14 @@ class _ChoiceReader:
         elif self._begins(call):
             self._call += 1
         self._call_id = call.id or self._call_id
-        return self._delta(self._call, call.id, call.function or call.custom)
+        return self._delta(max(self._call, 0), call.id, call.function or call.custom)
 
     def _begins(self, call: _Call) -> bool:
-        """Is a delta without an index the first of its call? It is if it brings an id or a name."""
+        """Is a delta without an index the first of its call? It is if it brings a new id or a name."""
+        if call.id:
+            return call.id != self._call_id
         function = call.function or call.custom
-        named = function is not None and bool(function.name)
-        return self._call < 0 or (call.id != self._call_id if call.id else named)
+        return function is not None and bool(function.name)
 
     def _delta(self, index: int, call_id: str | None, function: _Function | None) -> ToolCallDelta:
         if function is None:
@@ -417,7 +424,7 @@ def _error_in(body: _Body, data: bytes, event: str = "message") -> object:
     if body.x_groq and body.x_groq.error:
         return body.x_groq.error
     if "error" in (body.object, body.type, event):
-        return json.loads(data.decode(errors="replace"), strict=False)
+        return _plain_json(data)
     return next(filter(None, map(_error_of_choice, body.choices or ())), None)
 
 
@@ -492,20 +499,24 @@ class StreamDecoder:
     def _decode(self, event: Event) -> Sequence[ChatChunk | Malformed | Failure]:
         try:
             body = _decode(event.data)
+            complaint = _error_in(body, event.data, event.event)
         except (ValueError, RecursionError) as error:
-            return self._unreadable(event.data.strip(), error)
-        complaint = _error_in(body, event.data, event.event)
+            return self._unreadable(event, error)
         if complaint is not None:
             return [self._error(complaint)]
         self._sound = True
         return self._choices.chunks(body, event.data)
 
-    def _unreadable(self, data: bytes, error: Exception) -> Sequence[Malformed | Failure]:
-        """There are three cases: the end, an empty event that only keeps the connection alive, garbage."""
+    def _unreadable(self, event: Event, error: Exception) -> Sequence[Malformed | Failure]:
+        """There are four cases: the end, an empty event that only keeps the connection alive, an error in
+        plain words, garbage."""
+        data = event.data.strip()
         if data == b"[DONE]":
             self.done = True
         if self.done or not data:
             return []
+        if event.event == "error":
+            return [self._error(data.decode(errors="replace"))]
         return [self._malformed(f"a malformed event: {error}")]
 
     def _malformed(self, message: str) -> Malformed | Failure:
@@ -541,12 +552,12 @@ def decode_unary(
         return [ChatChunk(raw=body)]
     try:
         answer = _decode(body)
+        error = _error_in(answer, body)
     except (ValueError, RecursionError):
         return Failure(FailureKind.PROTOCOL, _what_else(body))
-    error = _error_in(answer, body)
     if error is not None:
         return classify_error_object(error, rules=rules, secrets=secrets)
-    if answer.choices is msgspec.UNSET:
+    if answer.choices is msgspec.UNSET and not (answer.object or "").startswith("chat.completion"):
         return Failure(FailureKind.PROTOCOL, "the answer is JSON, but no chat completion")
     came = len(answer.choices or ())
     if 0 < came < choices:
