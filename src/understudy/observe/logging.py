@@ -25,6 +25,9 @@ from understudy.core.events import (
 )
 from understudy.errors import FailureKind, SkipReason
 
+# A library says nothing unless the application has set logging up.
+logging.getLogger("understudy").addHandler(logging.NullHandler())
+
 _balancer = logging.getLogger("understudy.lb.failover")
 _timeout = logging.getLogger("understudy.lb.timeout")
 _tpm = logging.getLogger("understudy.lb.tpm")
