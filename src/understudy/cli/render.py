@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,9 +35,8 @@ _CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if ch
 _CONTROLS[ord("\r")] = ""
 
 
-def stats_text(stats: Stats, *, plain: bool, stream: TextIO | None = None) -> None:
-    """Print the statistics, by default to stdout."""
-    stream = sys.stdout if stream is None else stream
+def stats_text(stats: Stats, stream: TextIO, *, plain: bool) -> None:
+    """Print the statistics."""
     if plain or not stream.isatty():
         print(stats, file=stream)
         return
@@ -62,11 +60,12 @@ def entry_words(entry: TrailEntry) -> str:
 
 
 def failover_note(trail: Sequence[TrailEntry], backend: str | None, model: str | None) -> str | None:
-    """Who answered in whose place, in one line; None if the first member asked did.
+    """Who answered in whose place, in one line; None if no other had been meant to.
 
     answered by chutes (qwen3) after synthetic failed: server_error
     """
-    reasons = list(dict.fromkeys(filter(None, map(_stepped_aside, trail))))
+    others = (entry for entry in trail if entry.backend != backend)
+    reasons = list(dict.fromkeys(filter(None, map(_stepped_aside, others))))
     if not reasons:
         return None
     by = f"{backend} ({model})" if model else backend
@@ -109,8 +108,6 @@ def _stepped_aside(entry: TrailEntry) -> str | None:
     if isinstance(entry, SkipEntry):
         passing = entry.reason in _PASSING
         return f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}" if passing else None
-    if entry.outcome in ("success", "refused"):
-        return None
     return f"{entry.backend} failed: {entry.outcome}"
 
 
