@@ -102,7 +102,8 @@ def test_a_connection_is_kept_as_the_version_says(head: str, kept: bool) -> None
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00", 400),
+        (b"GET /\r\n\r\n", 400),
         (b"GET / HTTP/2.0\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\ncontent-length: -5\r\n\r\n", 400),

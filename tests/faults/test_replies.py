@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from tests.faults.raw import Client, ask, play, stream
-from understudy.faults import TEXT, FaultProvider
+from understudy.faults import TEXT, FaultProvider, ScriptError
 from understudy.faults.replies import moved
 from understudy.faults.wordings import WORDINGS
 
@@ -104,6 +104,11 @@ async def test_a_redirect_to_another_host_would_come_back_here_with_the_key() ->
 async def test_a_redirect_can_go_in_circles_or_anywhere() -> None:
     assert (await play("redirect to=loop")).headers["location"] == "/v1/chat/completions"
     assert (await play("redirect to=http://nobody.test/v1")).headers["location"] == "http://nobody.test/v1"
+
+
+def test_a_redirect_to_nowhere_in_particular_is_refused() -> None:
+    with pytest.raises(ScriptError, match="same, other, loop or a URL"):
+        FaultProvider("redirect to=elsewhere")
 
 
 def test_what_moves_keeps_its_place() -> None:

@@ -2,7 +2,8 @@
 
 1. The base URL goes to stdout, alone, once it can be used; the log goes to stderr.
 2. SIGINT and SIGTERM close every connection and end it with exit code 0.
-3. A script that cannot be read is a usage error: exit code 2, with a hint where there is one.
+3. A script that cannot be read is told as the configuration error that it is, a port that cannot be
+   listened on as a failure.
 """
 
 from __future__ import annotations
@@ -63,27 +64,20 @@ def serve(
     import asyncio
     from random import Random
 
-    from understudy.errors import ConfigurationError
     from understudy.faults import Answer, FaultProvider
 
-    try:
-        provider = FaultProvider(
-            script,
-            models=dict(map(_model, models)),
-            host=host,
-            port=port,
-            answer=Answer().saying(text) if text is not None else Answer(),
-            pace=pace,
-            time_scale=time_scale,
-            rng=Random(seed),  # noqa: S311  failures at random, no secrets
-            settled=_print if log else _ignore,
-        )
-    except ConfigurationError as error:
-        raise click.UsageError(_with_hint(error.message, error.hint)) from None
-    try:
-        asyncio.run(_serve(provider))
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    provider = FaultProvider(
+        script,
+        models=dict(map(_model, models)),
+        host=host,
+        port=port,
+        answer=Answer() if text is None else Answer().saying(text),
+        pace=pace,
+        time_scale=time_scale,
+        rng=Random(seed),  # noqa: S311  failures at random, no secrets
+        settled=_print if log else None,
+    )
+    asyncio.run(_serve(provider))
 
 
 def _model(text: str) -> tuple[str, str]:
@@ -93,18 +87,13 @@ def _model(text: str) -> tuple[str, str]:
     return name, script
 
 
-def _with_hint(message: str, hint: str | None) -> str:
-    return f"{message}\nhint: {hint}" if hint else message
-
-
 def _print(request: Request) -> None:
     import json
+    from contextlib import suppress
 
-    click.echo(json.dumps(request.to_dict(), ensure_ascii=False), err=True)
-
-
-def _ignore(request: Request) -> None:
-    """Nobody asked for the log."""
+    # Whoever reads the log may stop reading; that is no reason to stop serving.
+    with suppress(BrokenPipeError):
+        click.echo(json.dumps(request.to_dict(), ensure_ascii=False), err=True)
 
 
 async def _serve(provider: FaultProvider) -> None:
@@ -115,6 +104,12 @@ async def _serve(provider: FaultProvider) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with provider:
+    try:
+        await provider.start()
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {provider.origin}: {error.strerror}") from None
+    try:
         click.echo(provider.base_url)
         await stop.wait()
+    finally:
+        await provider.close()

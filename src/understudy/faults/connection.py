@@ -3,7 +3,8 @@
 1. The client has left when it closes or resets its side, also its sending side alone. Whoever
    waits or writes is told by `ClientLeft`.
 2. Writing waits for a slow client: what is on its way is bounded by the transport's buffer.
-3. `cut` and `reset` let everything written before reach the socket first.
+3. `cut` and `reset` let everything written before reach the socket first (over TLS, all but the
+   last 64 KiB of a client that does not read).
 4. While a request is being answered, no more than 64 KiB of further requests are taken.
 """
 
@@ -133,7 +134,9 @@ class Connection(asyncio.Protocol):
             raise ClientLeft
 
     async def _flush(self) -> None:
-        self._transport.set_write_buffer_limits(0)
+        # Over TLS, a limit of 0 is one that even an empty buffer reaches.
+        over_tls = self._transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=1 if over_tls else 0, low=0)
         while not self._writable:
             await self._woken()
 

@@ -1,6 +1,7 @@
 """HTTP/1.1, the server's half, by hand: so that every byte of it can also be wrong.
 
 1. A request is complete when its body is: by Content-Length or chunked. Nothing else is a body.
+   What does not begin with a letter, as a TLS handshake does not, is refused at its first byte.
 2. Limits: 64 KiB of head, 32 MiB of body; beyond them `BadRequest` with the status to answer.
 3. The cost of reading a body is linear in its size, however small the pieces it comes in.
 4. A request that expects it is told to continue, once, when its head is there and its body is not.
@@ -80,6 +81,8 @@ class RequestReader:
         return request
 
     def _read_head(self) -> None:
+        if self._buffer and not self._buffer[:1].isalpha():
+            raise BadRequest(400, "this is not HTTP/1.1")
         end = self._buffer.find(b"\r\n\r\n", self._searched)
         if end > HEAD_LIMIT or (end < 0 and len(self._buffer) > HEAD_LIMIT):
             raise BadRequest(431, "the request's head is too large")

@@ -69,8 +69,9 @@ class Plan:
 
     `form` None is what the caller asked for. `changes` alter any timeline, `stream_changes` only a
     stream's and come first; `edits` alter the bytes of a unary answer and are told its tokens.
-    `slice` writes the body in pieces of so many bytes. `head` alters the head's bytes, `head_pause` sends them one at a time.
-    `pace` is tokens per second. `skew` is how wrong the provider's own clock is.
+    `slice` writes the body in pieces of so many bytes. `head` alters the head's bytes, `head_pause`
+    sends them one at a time. `pace` is tokens per second. `skew` is how wrong the provider's own
+    clock is.
     """
 
     answer: Answer = CANONICAL

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from understudy.faults.act import FINISH, PREAMBLE, Cut, End, Part, Pause, Reset, Timeline
+from understudy.faults.act import FINISH, PREAMBLE, Cut, Part, Pause, Reset, Timeline
 from understudy.faults.connection import Connection
 from understudy.faults.log import Request
 from understudy.faults.plan import Plan
@@ -47,7 +47,8 @@ class Player:
                 case Reset():
                     await self._let_be_read()
                     await self._connection.reset()
-                case End():
+                case _:
+                    # The end: a performance leaves neither heads nor events to its player.
                     self.whole = True
 
     async def _send(self, part: Part) -> None:

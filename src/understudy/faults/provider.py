@@ -18,10 +18,6 @@ from understudy.faults.service import Service
 from understudy.faults.waiting import Changes
 
 
-def _ignore(request: Request) -> None:
-    """Nobody wants to be told."""
-
-
 class FaultProvider:
     """A provider of the OpenAI chat format on ``http://HOST:PORT/v1``.
 
@@ -50,10 +46,11 @@ class FaultProvider:
         ssl: tls.SSLContext | None = None,
         backlog: int = 1024,
         log_size: int = 10_000,
-        settled: Callable[[Request], None] = _ignore,
+        settled: Callable[[Request], None] | None = None,
     ) -> None:
-        if time_scale <= 0:
-            raise ConfigurationError(f"time_scale is {time_scale}, but must be above 0")
+        for name, value in (("time_scale", time_scale), ("pace", pace)):
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"{name} is {value}, but must be above 0")
         plan = Plan(answer=answer, pace=pace)
         # Failures at random, the same ones in every run: no secret depends on them.
         rng = rng or Random(0)  # noqa: S311

@@ -22,7 +22,7 @@ TYPES = {
     429: "rate_limit_error",
 }
 BODILESS = (204, 304)
-PIECE = 64 * 1024
+WATER = b"All work and no play makes a dull show.\n" * 1600
 PAGE = b"""<html>
 <head><title>%b</title></head>
 <body><center><h1>%b</h1></center><hr><center>cdn</center></body>
@@ -115,12 +115,9 @@ def flood(plan: Plan, *, code: int, size: int | None, content_type: str) -> Plan
 
 
 def _flood(size: int | None) -> Iterator[bytes]:
-    piece = b"All work and no play makes a dull show.\n" * 1638 + b"." * 16
     if size is None:
-        yield from repeat(piece)
-        return
-    for start in range(0, size, PIECE):
-        yield piece[: size - start]
+        return repeat(WATER)
+    return (WATER[: size - start] for start in range(0, size, len(WATER)))
 
 
 WORDS = (

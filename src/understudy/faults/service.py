@@ -51,7 +51,7 @@ class Service:
         plan: Plan,
         *,
         time_scale: float,
-        settled: Callable[[Request], None],
+        settled: Callable[[Request], None] | None,
     ) -> None:
         self.other_origin = ""
         self._repertoire, self._log = repertoire, log
@@ -111,7 +111,8 @@ class Service:
         if request.finished is None:
             request.client_closed = connection.left_at
         self._log.changes.happened()
-        self._settled(request)
+        if self._settled is not None:
+            self._settled(request)
 
     async def _answer(self, exchange: Exchange) -> bool:
         http, body = exchange.http, exchange.request.body

@@ -128,7 +128,7 @@ def duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|)", text)
     if match is None:
         raise ValueError("a duration such as 20s, 350ms or 2m")
-    return float(match[1]) * SECONDS[match[2]]
+    return round(float(match[1]) * SECONDS[match[2]], 9)
 
 
 def moment(text: str) -> float:
