@@ -12,7 +12,9 @@ from typing import Any
 
 from understudy.config.aliases import ALIASES, Alias
 from understudy.config.schema import load_balancer_schema, standard_schema
+from understudy.core.outcome import RULES
 from understudy.core.settings import REGISTRY, Scope, Setting
+from understudy.errors import FailureKind
 
 _NOTICE = "<!-- Made by scripts/reference; edit {source} and run it again. -->"
 
@@ -45,11 +47,42 @@ is not, tokens that the backend does not report unasked are estimated.
 """
 
 
+_FAILURES_INTRODUCTION = """\
+# Failure kinds
+
+Every failed attempt has one of these kinds, in the trail, the statistics, the log and the errors. The
+kind decides whether the same backend is asked again in this request, whether the next one is, and
+whether the circuit breaker counts it. [Failover](../failover.md) tells what lies beside this table:
+benches, the settings that outrank it, and what happens after the first content.
+"""
+
+_MEANINGS = {
+    FailureKind.CONNECT: "refused, name not resolved, TLS refused, connect timeout",
+    FailureKind.RESET: "the connection ended with the answer incomplete, before content",
+    FailureKind.TIMEOUT: "no first content in time",
+    FailureKind.STALL: "silence after content",
+    FailureKind.TRUNCATED: "the end came after content, but before the answer's",
+    FailureKind.SERVER_ERROR: "5xx, 529, 408, 409, 425",
+    FailureKind.PROTOCOL: "a web page, garbage, cut JSON, 204, a redirect that may not be followed, a limit",
+    FailureKind.EMPTY: "an answer without content; not counted if it ended properly",
+    FailureKind.RATE_LIMITED: "429; with a Retry-After it benches the backend and is not counted",
+    FailureKind.QUOTA: "402, or a body that says quota, credit or billing is used up",
+    FailureKind.AUTH: "401, 403, or a 400 about the key",
+    FailureKind.MODEL_NOT_FOUND: "404, or a 400 saying so",
+    FailureKind.CONTEXT_LENGTH: "the request is too long for the model",
+    FailureKind.CONTENT_FILTER: "a policy error; a `finish_reason` of that name is a success",
+    FailureKind.INVALID_REQUEST: "any other 4xx: the request itself is to blame",
+    FailureKind.CANCELLED: "the caller left, or the request's deadline cut the attempt short",
+    FailureKind.INTERNAL: "a bug of Understudy, raised loudly",
+}
+
+
 def pages() -> dict[str, str]:
     """Text by file name."""
     return {
         "settings.md": settings_page(),
         "providers.md": providers_page(),
+        "failures.md": failures_page(),
         "standard-profile.schema.json": _json(standard_schema()),
         "load-balancer-profile.schema.json": _json(load_balancer_schema()),
     }
@@ -71,6 +104,15 @@ def providers_page() -> str:
     rows = [_provider_row(alias) for alias in ALIASES.values()]
     table = _table(("provider", "base URL", "key variable", "wire format", "usage"), rows)
     return _page("src/understudy/config/aliases.py", _PROVIDERS_INTRODUCTION, table)
+
+
+def failures_page() -> str:
+    rows = [
+        (f"`{kind}`", _MEANINGS[kind], rule.again.value, rule.next.value, "counts" if rule.counts else "no")
+        for kind, rule in RULES.items()
+    ]
+    table = _table(("kind", "what happened", "same backend again", "next backend", "breaker"), rows)
+    return _page("src/understudy/core/outcome.py", _FAILURES_INTRODUCTION, table)
 
 
 def _scope_order(setting: Setting) -> int:
