@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.outcome import Failure, Outcome, Success
 from understudy.core.window import StreamEvidence
 from understudy.errors import AttemptEntry, FailureKind
 
@@ -82,10 +82,10 @@ class Attempt:
                 return "running"
             case Success():
                 return "success"
-            case Abandoned():
-                return str(FailureKind.CANCELLED)
             case Failure(kind=kind):
                 return "refused" if self.accepted else str(kind)
+            case _:
+                return str(FailureKind.CANCELLED)
 
     def entry(self, began: float) -> AttemptEntry:
         """The attempt in a trail of a request that began at `began`."""

@@ -231,7 +231,7 @@ class Dispatch:
                 self._succeeded(attempt, now)
             case Failure():
                 self._failed(attempt, outcome, now)
-            case Abandoned():
+            case _:
                 self._abandoned(attempt, outcome, now)
 
     def answered(self, now: float) -> None:
@@ -600,7 +600,7 @@ class Dispatch:
                 self.events.append(BreakerOpened(now, self.request, member.name, failures, until - now))
             case State.HALF_OPEN:
                 self.events.append(BreakerHalfOpened(now, self.request, member.name, early))
-            case State.CLOSED:
+            case _:
                 self.events.append(BreakerClosed(now, self.request, member.name))
 
     def _end(self, result: str, backend: str | None, failed_over: bool, now: float) -> None:

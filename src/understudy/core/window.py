@@ -169,7 +169,7 @@ class StreamEvidence:
         if visible_tokens <= 0 or self._tokens <= 0:
             return
         factor = visible_tokens / self._tokens
-        self._tokens *= factor
+        self._tokens = float(visible_tokens)
         self._new_tokens *= factor
         if self._is_evidence():
             self._revise(now, factor - 1, 0.0)

@@ -1,0 +1,170 @@
+"""A pool on a stage: members named by letters, time that is a plain number, walks told in few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from understudy.core.attempt import Attempt, Tokens
+from understudy.core.breaker import State
+from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
+from understudy.core.events import Event
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.policies import BY_NAME
+from understudy.core.pool import Member, Pool
+from understudy.core.settings import BreakerSettings, MemberSettings, PoolSettings, RetrySettings
+from understudy.errors import FailureKind, RequestError, SkipReason
+
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+def failure(kind: FailureKind | str, **more: Any) -> Failure:
+    more.setdefault("message", f"says {kind}")
+    return Failure(FailureKind(kind), **more)
+
+
+def member(name: str = "a", index: int = 0, problem: SkipReason | None = None, **settings: Any) -> Member:
+    return Member(name, index, MemberSettings(**settings), problem)
+
+
+class Stage:
+    """`members` may give settings by member name; `jitter` is what the back-off adds, 0 by default."""
+
+    def __init__(
+        self,
+        names: Sequence[str] = "ab",
+        policy: str = "failover",
+        *,
+        now: float = 1000.0,
+        members: dict[str, dict[str, Any]] | None = None,
+        problems: dict[str, SkipReason] | None = None,
+        breaker: dict[str, Any] | None = None,
+        tpm_measure: str = "serving",
+        **retry: Any,
+    ) -> None:
+        self.now = now
+        self.jitter = 0.0
+        self.pool = Pool(
+            "company",
+            BY_NAME[policy](),
+            [
+                member(name, index, (problems or {}).get(name), **(members or {}).get(name, {}))
+                for index, name in enumerate(names)
+            ],
+            PoolSettings(BreakerSettings(**(breaker or {})), RetrySettings(**retry), tpm_measure),
+        )
+
+    def member(self, name: str) -> Member:
+        return next(member for member in self.pool.members if member.name == name)
+
+    def state(self, name: str) -> State:
+        return self.member(name).breaker.state(self.now, self.pool.settings.breaker)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+    def begin(self, *, stream: bool = True) -> Walk:
+        return Walk(self, self.pool.dispatch(self.now, lambda: self.jitter, stream=stream))
+
+    def set(self, *, breaker: dict[str, Any] | None = None, **retry: Any) -> None:
+        """A live change of settings."""
+        settings = self.pool.settings
+        self.pool.settings = replace(
+            settings,
+            breaker=replace(settings.breaker, **(breaker or {})),
+            retry=replace(settings.retry, **retry),
+        )
+
+    # Past troubles, by the shortest way there
+
+    def open(self, name: str) -> None:
+        """Open a member's circuit now, by failures that are as short as an instant."""
+        settings = self.pool.settings.breaker
+        breaker = self.member(name).breaker
+        while self.state(name) is not State.OPEN:
+            permit = breaker.try_acquire(self.now, settings)
+            assert permit is not None
+            breaker.record_failure(permit, self.now, settings, after_content=False)
+        self.pool.quiet_since = self.now
+
+    def slow(self, name: str, tokens_per_minute: float) -> None:
+        """Give a member a measured serving rate."""
+        self.member(name).window.generated.add(self.now, tokens_per_minute, 60.0)
+
+
+class Walk:
+    """One dispatch, told as a story: whom it asks, how that ends, how it waits, how it ends."""
+
+    def __init__(self, stage: Stage, dispatch: Dispatch) -> None:
+        self.stage = stage
+        self.dispatch = dispatch
+        self.attempt: Attempt | None = None
+
+    @property
+    def running(self) -> Attempt:
+        assert self.attempt is not None
+        return self.attempt
+
+    def asks(self, name: str) -> Attempt:
+        step = self.dispatch.next_step(self.stage.now)
+        assert isinstance(step, Attempt), step
+        assert step.member.name == name
+        self.attempt = step
+        return step
+
+    def asks_in_turn(self, *names: str, kind: FailureKind | str = "auth") -> None:
+        """Each is asked and fails with a kind that asks it no more."""
+        for name in names:
+            self.asks(name)
+            self.fails(kind)
+
+    def fails(self, kind: FailureKind | str, after: float = 0.0, **more: Any) -> None:
+        self.stage.advance(after)
+        self.settle(failure(kind, **more))
+
+    def settle(self, outcome: Outcome, tokens: Tokens | None = None) -> None:
+        self.dispatch.settle(self.running, outcome, self.stage.now, tokens)
+
+    def commits(self) -> None:
+        self.dispatch.commit(self.running, self.stage.now)
+
+    def answers(self, tokens: Tokens | None = None) -> None:
+        if self.running.committed_at is None:
+            self.commits()
+        self.settle(Success(), tokens)
+        self.dispatch.answered(self.stage.now)
+        self.leaves()
+
+    def is_abandoned(self) -> None:
+        self.settle(Abandoned())
+
+    def leaves(self) -> None:
+        self.dispatch.leave(self.stage.now)
+
+    def waits(self) -> Wait:
+        step = self.dispatch.next_step(self.stage.now)
+        assert isinstance(step, Wait), step
+        assert step.until > self.stage.now
+        return step
+
+    def rests(self, seconds: float) -> None:
+        """Is told to wait so long, and does."""
+        until = self.waits().until
+        assert round(until - self.stage.now, 6) == seconds
+        self.stage.now = until
+
+    def gives_up(self) -> RequestError:
+        step = self.dispatch.next_step(self.stage.now)
+        assert isinstance(step, GiveUp), step
+        return step.error
+
+    def accepts_empty(self) -> Attempt:
+        step = self.dispatch.next_step(self.stage.now)
+        assert isinstance(step, AcceptEmpty), step
+        self.dispatch.answered(self.stage.now)
+        return step.attempt
+
+    def told(self, kind: type[AnyEvent]) -> list[AnyEvent]:
+        """The facts of one kind so far."""
+        return [event for event in self.dispatch.events if isinstance(event, kind)]

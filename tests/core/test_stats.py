@@ -1,0 +1,259 @@
+"""What a pool looks like at one instant: the JSON's keys and the table's words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.core.stage import Stage
+from understudy.core.attempt import Tokens
+from understudy.core.stats import Stats, backend_lines, stats
+from understudy.errors import SkipReason
+
+
+def seen(stage: Stage) -> Stats:
+    return stats(stage.pool, stage.now, lambda at: f"instant {at:.0f}")
+
+
+def request(stage: Stage, name: str, seconds: float, tokens: Tokens | None = None) -> None:
+    """A stream that answers at once and ends after so many seconds."""
+    walk = stage.begin()
+    walk.asks(name)
+    walk.commits()
+    stage.advance(seconds)
+    walk.answers(tokens)
+
+
+def an_evening() -> Stage:
+    """Six answers and two failures of the first member, four by the second, one never asked."""
+    stage = Stage(["synthetic", "chutes", "groqgpt"], count=1)
+    for _ in range(6):
+        request(stage, "synthetic", 1.0, Tokens(200, 200, False))
+    for kind in ("timeout", "auth"):
+        walk = stage.begin()
+        walk.asks("synthetic")
+        walk.fails(kind, after=3.0)
+        walk.asks("chutes")
+        walk.commits()
+        stage.advance(0.5)
+        walk.answers(Tokens(10, 20, True))
+    stage.open("synthetic")
+    for _ in range(2):
+        request(stage, "chutes", 0.5)
+    return stage
+
+
+KEYS = [
+    "requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight", "tokens",
+    "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
+    "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind", "skips",
+    "bench_remaining_ms", "problem", "circuit_breaker",
+]  # fmt: skip
+POOL_KEYS = [
+    "profile", "policy", "total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over",
+    "backends",
+]  # fmt: skip
+
+
+class TestJson:
+    def test_has_exactly_these_keys(self) -> None:
+        shown = seen(an_evening()).to_dict()
+        assert list(shown) == POOL_KEYS
+        assert list(shown["backends"]) == ["synthetic", "chutes", "groqgpt"]
+        for backend in shown["backends"].values():
+            assert list(backend) == KEYS
+            assert list(backend["latency_ms"]) == list(backend["first_content_ms"]) == ["p50", "p95", "p99"]
+            assert list(backend["circuit_breaker"]) == [
+                "state", "failures", "opened_at", "next_probe_in_ms", "last_failure",
+            ]  # fmt: skip
+
+    def test_is_json(self) -> None:
+        shown = seen(an_evening()).to_dict()
+        assert json.loads(json.dumps(shown)) == shown
+
+    def test_holds_the_pools_figures(self) -> None:
+        stage = an_evening()
+        stage.begin()
+        shown = seen(stage).to_dict()
+        del shown["backends"]
+        assert shown == {
+            "profile": "company",
+            "policy": "failover",
+            "total_requests": 11,
+            "answered": 10,
+            "failed": 0,
+            "cancelled": 0,
+            "in_flight": 1,
+            "failed_over": 2,
+        }
+
+    def test_holds_a_members_figures(self) -> None:
+        shown = seen(an_evening()).to_dict()["backends"]["synthetic"]
+        assert {key: shown[key] for key in KEYS[:12]} == {
+            "requests": 8,
+            "successes": 6,
+            "failures": 2,
+            "timeouts": 1,
+            "refused": 0,
+            "cancelled": 0,
+            "in_flight": 0,
+            "tokens": 2400,
+            "input_tokens": 1200,
+            "output_tokens": 1200,
+            "estimated": 0,
+            "malformed_events": 0,
+        }
+        assert shown["total_latency_ms"] == 12_000.0
+        assert shown["avg_latency_ms"] == 1500.0
+        assert shown["latency_ms"]["p50"] == pytest.approx(1000, rel=0.02)
+        assert shown["latency_ms"]["p99"] == pytest.approx(3000, rel=0.02)
+        assert shown["tpm"] == 2400.0
+        assert shown["serving_rate"] is None
+        assert shown["by_kind"] == {"timeout": 1, "auth": 1}
+        assert shown["skips"] == {"circuit_open": 2}
+        assert shown["bench_remaining_ms"] == 0.0
+        assert shown["problem"] is None
+
+    def test_estimated_tokens_are_marked(self) -> None:
+        shown = seen(an_evening()).to_dict()["backends"]["chutes"]
+        assert (shown["tokens"], shown["estimated"]) == (60, 60)
+
+    def test_the_circuit_shows_when_it_opened_and_when_it_is_probed(self) -> None:
+        stage = Stage("a")
+        stage.open("a")
+        stage.advance(10)
+        circuit = seen(stage).to_dict()["backends"]["a"]["circuit_breaker"]
+        assert circuit == {
+            "state": "open",
+            "failures": 3,
+            "opened_at": "instant 1000",
+            "next_probe_in_ms": 20_000.0,
+            "last_failure": "instant 1000",
+        }
+        stage.advance(25)
+        circuit = seen(stage).to_dict()["backends"]["a"]["circuit_breaker"]
+        assert (circuit["state"], circuit["next_probe_in_ms"]) == ("half-open", 0.0)
+
+    def test_a_closed_circuit_has_neither(self) -> None:
+        circuit = seen(Stage("a")).to_dict()["backends"]["a"]["circuit_breaker"]
+        assert circuit == {
+            "state": "closed",
+            "failures": 0,
+            "opened_at": None,
+            "next_probe_in_ms": None,
+            "last_failure": None,
+        }
+
+    def test_nor_has_one_that_is_switched_off(self) -> None:
+        stage = Stage("a")
+        stage.open("a")
+        stage.set(breaker={"enabled": False})
+        circuit = seen(stage).to_dict()["backends"]["a"]["circuit_breaker"]
+        assert (circuit["state"], circuit["opened_at"], circuit["next_probe_in_ms"]) == ("closed", None, None)
+
+    def test_a_bench_and_a_problem_show(self) -> None:
+        stage = Stage(problems={"b": SkipReason.NO_KEY})
+        stage.member("a").benched_until = stage.now + 1.5
+        shown = seen(stage).to_dict()["backends"]
+        assert shown["a"]["bench_remaining_ms"] == 1500.0
+        assert shown["b"]["problem"] == "no_key"
+
+    def test_a_measured_rate_shows(self) -> None:
+        stage = Stage("a")
+        stage.slow("a", 1234.5678)
+        assert seen(stage).to_dict()["backends"]["a"]["serving_rate"] == 1234.568
+
+
+def test_a_look_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        seen(Stage()).profile = "other"  # type: ignore[misc]
+
+
+def test_looking_changes_nothing() -> None:
+    stage = an_evening()
+    stage.advance(30)
+    assert seen(stage) == seen(stage)
+    assert stage.member("synthetic").breaker.phase.value == "open"
+
+
+TABLE = """\
+Load Balancer Statistics
+Profile: company
+Total Requests: 10
+
+Backend Metrics:
+  synthetic
+    Requests: 8
+    Success Rate: 75.0%
+    Avg Latency: 1500ms
+    Tokens: 2400
+    TPM: 2400
+    Failures: 2
+    Timeouts: 1
+    Latency p95: 2953ms
+    First Content p95: 0ms
+    Skipped: circuit_open 2
+  chutes
+    Requests: 4
+    Success Rate: 100.0%
+    Avg Latency: 500ms
+    Tokens: 60
+    TPM: 60
+    Failures: 0
+    Latency p95: 495ms
+    First Content p95: 0ms
+  groqgpt
+    Requests: 0
+    Success Rate: N/A
+    Avg Latency: N/A
+    Tokens: 0
+    TPM: 0
+    Failures: 0
+
+Circuit Breaker States:
+  synthetic: open
+  chutes: closed
+  groqgpt: closed"""
+
+
+class TestTable:
+    def test_has_these_labels_in_this_order(self) -> None:
+        assert str(seen(an_evening())) == TABLE
+
+    def test_milliseconds_are_whole(self) -> None:
+        stage = Stage("a")
+        request(stage, "a", 1.4562)
+        assert ("Avg Latency", "1456ms") in backend_lines(seen(stage).backends[0])
+
+    def test_what_is_not_zero_is_worth_a_line(self) -> None:
+        stage = Stage("a", problems={"a": SkipReason.MISSING})
+        a = stage.member("a")
+        a.problem = None
+        walk = stage.begin()
+        walk.asks("a").malformed_events = 2
+        walk.fails("rate_limited", retry_after=30.0)
+        walk.leaves()
+        a.benched_until = stage.now
+        left = stage.begin()
+        left.asks("a")
+        left.leaves()
+        stage.begin().asks("a")
+        a.problem = SkipReason.MISSING
+        a.benched_until = stage.now + 12.0
+        stage.slow("a", 480)
+        assert backend_lines(seen(stage).backends[0]) == [
+            ("Requests", "3"),
+            ("Success Rate", "N/A"),
+            ("Avg Latency", "N/A"),
+            ("Tokens", "0"),
+            ("TPM", "0"),
+            ("Failures", "0"),
+            ("Refused", "1 (rate_limited 1)"),
+            ("Cancelled", "1"),
+            ("In Flight", "1"),
+            ("Serving Rate", "480"),
+            ("Malformed Events", "2"),
+            ("Benched For", "12000ms"),
+            ("Problem", "missing"),
+        ]
