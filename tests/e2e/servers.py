@@ -62,6 +62,12 @@ class Peer:
         )
         self._writer.transport.abort()
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that TLS settled on."""
+        secured: ssl.SSLObject = self._writer.get_extra_info("ssl_object")
+        return secured.selected_alpn_protocol()
+
     async def tunnel(self, port: int) -> None:
         """Pass bytes both ways between the client and a port of 127.0.0.1 until either closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

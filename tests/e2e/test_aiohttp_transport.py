@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -122,12 +122,12 @@ async def test_concurrent_first_requests_share_one_tls_context(
     assert len(server.peers) == 2
 
 
-def answer_and_fall_silent(listener: socket.socket, context: ssl.SSLContext) -> None:
-    """Send half an answer over TLS, then only watch the bare socket until it is closed."""
+def fall_silent(listener: socket.socket, context: ssl.SSLContext, words: bytes) -> None:
+    """Answer with so much over TLS, then only watch the bare socket until it is closed."""
     accepted, _ = listener.accept()
     with context.wrap_socket(accepted, server_side=True) as secured:
         secured.recv(65536)
-        secured.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf")
+        secured.sendall(words)
         secured.settimeout(1.0)
         try:
             while socket.socket.recv(secured, 65536):
@@ -136,23 +136,79 @@ def answer_and_fall_silent(listener: socket.socket, context: ssl.SSLContext) -> 
             pass
 
 
-@pytest.mark.parametrize("how", ["close", "cancel"])
+async def leave_before_the_head(sending: Awaitable[HttpResponse]) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(sending, 0.1)
+
+
+async def leave_in_the_body(sending: Awaitable[HttpResponse]) -> None:
+    response = await sending
+    assert await response.read() == b"half"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(response.read(), 0.01)
+
+
+async def close_in_the_body(sending: Awaitable[HttpResponse]) -> None:
+    response = await sending
+    assert await response.read() == b"half"
+    response.close()
+
+
+async def be_told_nonsense(sending: Awaitable[HttpResponse]) -> None:
+    with pytest.raises(ProtocolViolation):
+        await finish(await sending)
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (b"", leave_before_the_head),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf", leave_in_the_body),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf", close_in_the_body),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nno size\r\n", be_told_nonsense),
+    ],
+)
 async def test_a_silent_peer_cannot_hold_a_tls_connection_open(
-    transport: AiohttpTransport, authority: tuple[ssl.SSLContext, str], how: str
+    transport: AiohttpTransport,
+    authority: tuple[ssl.SSLContext, str],
+    words: bytes,
+    end: Callable[[Awaitable[HttpResponse]], Awaitable[None]],
 ) -> None:
     """A polite end of TLS would wait half a minute for the peer's."""
     context, ca_file = authority
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        playing = asyncio.ensure_future(asyncio.to_thread(answer_and_fall_silent, listener, context))
+        playing = asyncio.ensure_future(asyncio.to_thread(fall_silent, listener, context, words))
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        response = await transport.send(ask(url, ca_file=ca_file))
-        assert await response.read() == b"half"
-        if how == "close":
-            response.close()
-        else:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(response.read(), 0.01)
+        async with asyncio.timeout(2):
+            await end(transport.send(ask(url, ca_file=ca_file)))
         await playing
+
+
+async def test_http_1_1_is_what_it_asks_of_tls(
+    transport: AiohttpTransport, authority: tuple[ssl.SSLContext, str]
+) -> None:
+    """A server that prefers HTTP/2 would otherwise speak it, unasked."""
+    context, ca_file = authority
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with serve(answer, context) as server:
+        await finish(await transport.send(ask(server.url, ca_file=ca_file)))
+        assert server.peers[0].alpn == "http/1.1"
+
+
+async def test_its_repr_counts_the_connections(transport: AiohttpTransport) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+
+    async with serve(script) as server:
+        assert repr(transport) == "<AiohttpTransport, 0 connections>"
+        await finish(await transport.send(ask(server.url)))
+        assert repr(transport) == "<AiohttpTransport, 1 connections>"
+        await server.stopped()
+        await asyncio.sleep(0.05)
+        assert repr(transport) == "<AiohttpTransport, 0 connections>"
+        await transport.close()
+        assert repr(transport) == "<AiohttpTransport, 0 connections, closed>"
 
 
 async def test_closing_the_transport_cuts_a_request_short(transport: AiohttpTransport) -> None:

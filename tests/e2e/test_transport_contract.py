@@ -228,6 +228,16 @@ async def test_redirects_and_encodings_are_left_alone(transport: Transport) -> N
 
 
 @every_adapter()
+async def test_cookies_are_not_kept(transport: Transport) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nset-cookie: name=value; path=/\r\ncontent-length: 2\r\n\r\nok"
+    async with serve(answering(answer)) as server:
+        for _ in range(2):
+            await rest_of(await transport.send(ask(f"http://localhost:{server.port}")))
+    assert len(server.requests) == 2
+    assert b"cookie" not in server.requests[1].lower()
+
+
+@every_adapter()
 async def test_interim_answers_are_passed_over(transport: Transport) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
     async with serve(answering(interim + OK)) as server:
@@ -438,12 +448,13 @@ async def test_words_on_an_idle_connection_answer_nobody(transport: Transport) -
         await peer.request()
         await peer.send(OK)
         if len(server.peers) == 1:
+            await asyncio.sleep(0.05)
             await peer.send(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nlate")
         await peer.watch()
 
     async with serve(script) as server:
         await rest_of(await transport.send(ask(server.url)))
-        await asyncio.sleep(0.05)  # The late words arrive.
+        await asyncio.sleep(0.1)  # The late words arrive.
         response = await transport.send(ask(server.url))
         assert (response.status, await rest_of(response)) == (200, b"ok")
     assert len(server.peers) == 2
@@ -932,6 +943,20 @@ async def test_closing_the_transport_ends_a_read_that_waits(
         with pytest.raises(ConnectionReset):
             await asyncio.wait_for(reading, AT_ONCE)
         await is_closed(server.peers[0])
+
+
+@every_adapter()
+async def test_closing_the_transport_does_not_wait_for_a_request_half_sent(transport: Transport) -> None:
+    async def script(peer: Peer) -> None:
+        await asyncio.sleep(10)
+
+    async with serve(script) as server:
+        sending = asyncio.ensure_future(transport.send(ask(server.url, bytes(30_000_000))))
+        await server.peer()
+        await asyncio.sleep(0.1)
+        await asyncio.wait_for(transport.close(), AT_ONCE)
+        with pytest.raises(ConnectionReset):
+            await asyncio.wait_for(sending, AT_ONCE)
 
 
 @every_adapter()

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runtime.scripted_response import ScriptedResponse
 
+from tests.runtime.scripted_response import ScriptedResponse
 from understudy.errors import ConnectionReset, ProtocolViolation
 from understudy.runtime.body import (
     ERROR_BODY_LIMIT,
@@ -139,16 +139,26 @@ def test_a_body_of_no_bytes_is_whole(encoding: str) -> None:
     ContentDecoder(encoding).finish()
 
 
-def test_a_small_body_may_not_become_a_huge_one() -> None:
-    bomb = gzip.compress(bytes(8 * PIECE_LIMIT), compresslevel=1)
+def peak_of(action: Callable[[], object]) -> int:
+    """Bytes in use at the worst moment."""
     tracemalloc.start()
     try:
-        with pytest.raises(ProtocolViolation, match="inflates beyond"):
-            ContentDecoder("gzip").decode(bomb)
-        _, peak = tracemalloc.get_traced_memory()
+        action()
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * PIECE_LIMIT
+
+
+@pytest.mark.parametrize(("total_limit", "peak"), [(None, 3 * PIECE_LIMIT), (1_000_000, 4_000_000)])
+def test_a_small_body_may_not_become_a_huge_one(total_limit: int | None, peak: int) -> None:
+    bomb = gzip.compress(bytes(8 * PIECE_LIMIT), compresslevel=1)
+    decoder = ContentDecoder("gzip", total_limit=total_limit)
+
+    def explode() -> None:
+        with pytest.raises(ProtocolViolation, match="inflates beyond"):
+            decoder.decode(bomb)
+
+    assert peak_of(explode) < peak
 
 
 @pytest.mark.parametrize("encoding", ["gzip", None])

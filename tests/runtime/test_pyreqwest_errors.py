@@ -169,6 +169,12 @@ CASES: list[tuple[DetailedPyreqwestError, Url, type[TransportError], str]] = [
         "the body's framing is broken: Invalid chunk size line: missing size digit",
     ),
     (
+        error(ConnectTimeoutError, "operation timed out"),
+        PLAIN,
+        ConnectionReset,
+        "connection lost: operation timed out",
+    ),
+    (
         error(ReadTimeoutError, "operation timed out"),
         PLAIN,
         ConnectionReset,

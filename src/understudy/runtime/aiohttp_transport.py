@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
@@ -81,6 +80,10 @@ class AiohttpTransport:
         self._proxies = EnvironmentProxies()
         self._watches: set[Watch] = set()
         self._closed = False
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        return f"<{type(self).__name__}, {len(self._watches)} connections{state}>"
 
     async def send(self, request: HttpRequest) -> AiohttpResponse:
         way = Opening(request.connect_timeout, self._watches)
@@ -164,12 +167,10 @@ def _new_session(fresh: bool) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         read_bufsize=_BUFFER_LOW_WATER,
-        max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
     )
 
 
 @lru_cache
 def _timeout(connect: float) -> aiohttp.ClientTimeout:
-    # aiohttp rounds long timeouts up to whole seconds unless told not to.
-    return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=math.inf)
+    return aiohttp.ClientTimeout(total=None, connect=connect)

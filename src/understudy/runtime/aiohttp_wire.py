@@ -122,8 +122,8 @@ class Watch(asyncio.Protocol):
             return
         self.received += len(data)
         self._parser.data_received(data)
-        if self._content is not None and self._parser.exception() is not None:
-            self._content.set_exception(self._parser.exception())
+        if self._parser.exception() is not None:
+            self._transport.abort()
 
     def eof_received(self) -> bool | None:
         return cast("bool | None", self._parser.eof_received())

@@ -37,14 +37,16 @@ def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float) -
     """Ours for one of pyreqwest's."""
     causes = [cause["message"] for cause in error.details["causes"] or ()]
     last = causes[-1] if causes else error.message
+    connecting = "client error (Connect)" in causes
     match error:
-        case ConnectTimeoutError():
+        # Silence before the head is a connect timeout to it, too.
+        case ConnectTimeoutError() if connecting:
             return ConnectFailed(f"connect timeout after {connect_timeout} s ({_phase(causes, url)})")
         case BuilderError():
             return ConnectFailed(f"not a URL to connect to: {url}")
         case DecodeError():
             return ProtocolViolation(f"not HTTP: {last}")
-    if "client error (Connect)" in causes:
+    if connecting:
         return ConnectFailed(_connect_fault(causes, last, url))
     if "chunk" in last and "EOF" not in last:
         return ProtocolViolation(f"the body's framing is broken: {last}")

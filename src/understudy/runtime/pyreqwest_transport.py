@@ -3,13 +3,13 @@
 Where it falls short of `ports.Transport`, as of pyreqwest 0.15:
 
 - A request cancelled, or a transport closed, before the head of the answer has come leaves its
-  connection open until the server answers or closes, at most `SILENCE_LIMIT` seconds. Inside the
+  connection open until the server answers or closes, at most `silence_limit` seconds. Inside the
   body both close at once.
 - It does not say whether a connection was reused, so a kept-alive one that died is a
   `ConnectionReset`, never `reconnected`.
 - Headers that are not UTF-8 are left out, and a self-signed certificate is not accepted even where
   `ca_file` names it: rustls wants one issued by a CA.
-- Silence before the head or between two reads ends in a `ConnectionReset` after `SILENCE_LIMIT`.
+- Silence before the head or inside a read ends in a `ConnectionReset` after `silence_limit`.
 
 Rules:
 
@@ -45,9 +45,7 @@ except ImportError as error:
 else:
     _missing = None
 
-SILENCE_LIMIT = 900.0
 _READ_LIMIT = 256 * 1024
-_KEEP_ALIVE = timedelta(seconds=30)
 # Its worker thread aborts the interpreter if Python ends while it still tidies up.
 _SETTLING_SECONDS = 0.05
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -126,12 +124,13 @@ class PyreqwestResponse:
 class PyreqwestTransport:
     """Sends over pyreqwest; see `ports.Transport`. Raises `ConfigurationError` if it is not installed."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_limit: float = 900.0) -> None:
         if _missing is not None:
             raise ConfigurationError(
                 "the pyreqwest transport needs the package pyreqwest, which is not installed",
                 hint="pip install 'understudy[pyreqwest]'",
             ) from _missing
+        self._silence_limit = silence_limit
         self._clients: dict[tuple[float, str | None], Client] = {}
         self._waits = _Interruptions()
         self._closed = False
@@ -171,16 +170,16 @@ class PyreqwestTransport:
     def _client(self, connect_timeout: float, ca_file: str | None) -> Client:
         key = (connect_timeout, ca_file)
         if key not in self._clients:
-            self._clients[key] = _build(connect_timeout, ca_file)
+            self._clients[key] = _build(connect_timeout, ca_file, self._silence_limit)
         return self._clients[key]
 
 
-def _build(connect_timeout: float, ca_file: str | None) -> Client:
+def _build(connect_timeout: float, ca_file: str | None, silence_limit: float) -> Client:
     builder = ClientBuilder().default_headers({"accept-encoding": "identity"})
-    builder = builder.follow_redirects(False).referer(False)
+    builder = builder.follow_redirects(False)
     builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
     builder = builder.connect_timeout(timedelta(seconds=connect_timeout))
-    builder = builder.read_timeout(timedelta(seconds=SILENCE_LIMIT)).pool_idle_timeout(_KEEP_ALIVE)
+    builder = builder.read_timeout(timedelta(seconds=silence_limit))
     for certificate in _certificates(ca_file) if ca_file else ():
         builder = builder.add_root_certificate_pem(certificate)
     return builder.build()
