@@ -112,7 +112,7 @@ from understudy.wire.complaint import Complaint, read, read_value
                     "details": [{"@type": "QuotaFailure", "violations": [{"quotaId": "PerDay"}]}],
                 }
             },
-            ["quotafailure", "perday"],
+            ["perday"],
             ["No."],
             None,
             id="gemini: details",
@@ -126,6 +126,36 @@ from understudy.wire.complaint import Complaint, read, read_value
 def test_json(body: object, words: list[str], sentences: list[str], status: int | None) -> None:
     assert read(json.dumps(body)) == Complaint(words, sentences, status)
     assert read_value(body) == Complaint(words, sentences, status)
+
+
+@pytest.mark.parametrize("name", ["code", "type", "status", "reason", "error_type", "error_code", "quotaId"])
+def test_words_are_read_from(name: str) -> None:
+    assert read_value({name: "Word"}) == Complaint(["word"])
+    assert read(f'{{"error": {{"{name}": "Word", "cut') == Complaint(["Word".lower()])
+
+
+@pytest.mark.parametrize("name", ["message", "msg", "detail", "error", "raw", "title"])
+def test_sentences_are_read_from(name: str) -> None:
+    assert read_value({name: "[A sentence.]"}) == Complaint([], ["[A sentence.]"])
+    assert read_value({name: '["A sentence."]'}) == Complaint([], ["A sentence."])
+    assert read(f'{{"error": {{"{name}": "A sent') == Complaint([], ["A sent"])
+
+
+@pytest.mark.parametrize("name", ["code", "status", "status_code", "http_status"])
+def test_a_status_is_read_from(name: str) -> None:
+    assert read_value({name: 503}).status == 503
+    assert read_value({name: "503"}).status == 503
+
+
+@pytest.mark.parametrize(
+    "name", ["error", "message", "detail", "errors", "metadata", "details", "violations", "innererror"]
+)
+def test_nested_objects_are_read_from(name: str) -> None:
+    assert read_value({name: {"message": "A sentence."}}) == Complaint([], ["A sentence."])
+
+
+def test_no_other_field_is_read() -> None:
+    assert read_value({"input": "A prompt.", "flagged_input": "A prompt.", "param": "x"}) == Complaint()
 
 
 @pytest.mark.parametrize(

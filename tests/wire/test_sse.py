@@ -86,7 +86,7 @@ class TestFormat:
             (b"\xef\xbb\xbf\xef\xbb\xbfdata: x\n\n", []),
             (b"data: x\n\ndata: \xef\xbb\xbf\n\n", [Event(b"x"), Event(b"\xef\xbb\xbf")]),
             (b" data: x\n\n", []),
-            (b"event: \xff\ndata: \xff\n\n", [Event(b"\xff", "�")]),
+            (b"event: \xff\nid: \xfe\ndata: \xff\n\n", [Event(b"\xff", "�", "�")]),
         ],
     )
     def test_reads_what_the_standard_says_whole_and_byte_by_byte(
@@ -114,6 +114,23 @@ class TestFormat:
 
 
 class TestPieces:
+    @pytest.mark.parametrize(
+        ("pieces", "events"),
+        [
+            pytest.param([b"data: ", b"data: x\n\n"], [Event(b"data: x")], id="a line looks like an event"),
+            pytest.param([b"data: x\n", b"data: y\n\n"], [Event(b"x\ny")], id="its second half does"),
+            pytest.param(
+                [b"data: x\n", b"\ndata: y\r\n\r\n"], [Event(b"x"), Event(b"y")], id="LF, then CRLF"
+            ),
+            pytest.param([b"data: x\r", b"\ndata: y\n\n"], [Event(b"x\ny")], id="CRLF in two"),
+            pytest.param([b"data: x\r", b"", b"\ndata: y\n\n"], [Event(b"x\ny")], id="with nothing between"),
+            pytest.param([b"data: x\r", b"\r", b"\n"], [Event(b"x")], id="CR and CRLF"),
+            pytest.param([b"", b"\xef\xbb", b"\xbfdata: x\n\n"], [Event(b"x")], id="a mark in two"),
+        ],
+    )
+    def test_cuts_that_mislead(self, pieces: list[bytes], events: list[Event]) -> None:
+        assert fed(pieces) == events
+
     @given(STREAMS)
     def test_a_whole_stream_reads_as_the_standard_does(self, data: bytes) -> None:
         assert fed([data]) == plain_events(data)
@@ -143,9 +160,15 @@ def tripped(pieces: list[bytes], limit: int) -> bool:
 
 class TestLimit:
     def test_one_event_may_keep_as_much_as_the_limit_and_no_more(self) -> None:
-        assert fed([b"data: 1234\n\n"], limit=10) == [Event(b"1234")]
+        assert fed([b"data: 1234\n\n"] * 3, limit=10) == [Event(b"1234")] * 3
+        assert fed([b"data: 1234\n\n" * 3], limit=10) == [Event(b"1234")] * 3
         with pytest.raises(ProtocolViolation, match="an event of more than 10 bytes"):
             fed([b"data: 12345\n\n"], limit=10)
+
+    @pytest.mark.parametrize("before", [b"\n\n", b"data: 1\n\n", b": c\n"])
+    def test_it_holds_for_every_event_of_a_piece(self, before: bytes) -> None:
+        with pytest.raises(ProtocolViolation):
+            fed([before + b"data: 12345\n\n"], limit=10)
 
     def test_the_lines_of_one_event_add_up(self) -> None:
         assert len(fed([b"data: 1\n\ndata: 2\n\n"], limit=10)) == 2

@@ -28,6 +28,8 @@ def test_two_halves_in_two_pieces_are_one_character() -> None:
 
 def test_an_empty_piece_between_the_halves_changes_nothing() -> None:
     assert joined(FIRST, "", SECOND) == GRIN
+    halves = SurrogateHalves()
+    assert halves.join("text", FIRST) == halves.join("reasoning", "") == ""
 
 
 def test_a_half_that_stays_alone_becomes_a_replacement_character() -> None:

@@ -21,12 +21,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-_WORD_FIELDS = ("code", "type", "status", "reason", "error_type", "error_code", "quotaId", "@type")
-_STATUS_FIELDS = ("code", "status", "status_code", "http_status", "http_code")
-_SENTENCE_FIELDS = ("message", "msg", "detail", "error", "raw", "error_message", "title")
+_WORD_FIELDS = ("code", "type", "status", "reason", "error_type", "error_code", "quotaId")
+_STATUS_FIELDS = ("code", "status", "status_code", "http_status")
+_SENTENCE_FIELDS = ("message", "msg", "detail", "error", "raw", "title")
 _NESTED_FIELDS = (
-    "error", "message", "detail", "errors", "metadata", "details", "violations",
-    "innererror", "inner_error", "previous_errors",
+    "error", "message", "detail", "errors", "metadata", "details", "violations", "innererror",
 )  # fmt: skip
 _DEEPEST = 8  # levels,
 _MOST = 32  # and words and sentences: nobody complains at more length

@@ -55,7 +55,10 @@ class EventStream:
         if self._after_return or b"\r" in data:
             data = self._with_line_feeds(data)
         events: list[Event] = []
-        if self._line or self._kept or len(data) > self._limit:
+        if len(data) > self._limit:
+            self._take_lines(data, events)
+            return events
+        if self._line or self._kept:
             data = self._finish_open(data, events)
         if data:
             self._take_whole(data, events)
@@ -80,7 +83,7 @@ class EventStream:
     def _finish_open(self, data: bytes, events: list[Event]) -> bytes:
         """Take what belongs to an event already begun; the rest starts at a new event."""
         blank = data.find(b"\n\n")
-        end = len(data) if blank < 0 or len(data) > self._limit else blank + 2
+        end = len(data) if blank < 0 else blank + 2
         self._take_lines(data[:end], events)
         return data[end:]
 

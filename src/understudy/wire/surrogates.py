@@ -23,7 +23,7 @@ class SurrogateHalves:
 
     def join(self, key: Hashable, piece: str) -> str:
         """The piece with its characters whole, as far as that is possible yet."""
-        if not self._held and (piece.isascii() or _is_whole(piece)):
+        if not self._held and piece.isascii():
             return piece
         piece = self._held.pop(key, "") + piece
         if piece and "\ud800" <= piece[-1] <= "\udbff":
@@ -38,11 +38,3 @@ class SurrogateHalves:
     def rest(self, key: Hashable) -> str:
         """What a text that has ended still owes: U+FFFD for a half that stayed alone."""
         return "\ufffd" if self._held.pop(key, None) else ""
-
-
-def _is_whole(piece: str) -> bool:
-    try:
-        piece.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
