@@ -63,14 +63,18 @@ async def test_requests_come_out_one_by_one() -> None:
 
 
 async def test_a_client_is_told_to_continue_once() -> None:
+    served: list[Connection] = []
+
     async def serve(connection: Connection) -> bytes:
+        served.append(connection)
         return (await connection.next_request()).body
 
     async with connected(serve) as ((reader, writer), result):
         writer.write(b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
         assert await reader.readexactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"ab")
-        await asyncio.sleep(0)
+        while served[0]._reader.buffered < 2:
+            await asyncio.sleep(0)
         writer.write(b"cd")
         assert await result == b"abcd"
         assert await reader.read() == b""
@@ -149,11 +153,11 @@ async def test_writing_waits_for_a_slow_client() -> None:
 
 async def test_a_cut_sends_what_was_written_first() -> None:
     async def serve(connection: Connection) -> None:
-        await connection.write(b"x" * 2**20)
+        connection._transport.write(b"x" * 2**25)
         await connection.cut()
 
     async with connected(serve) as ((reader, _), result):
-        assert len(await reader.read()) == 2**20
+        assert len(await reader.read()) == 2**25
         await result
 
 

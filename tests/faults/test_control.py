@@ -60,6 +60,7 @@ async def test_delete_makes_the_provider_healthy() -> None:
         ("statsu", "unknown fault word 'statsu'", "did you mean 'status'?"),
         ("", "the script is empty", "write 'fine' for a healthy provider"),
         ("{", "the body is neither a script nor JSON", None),
+        pytest.param('{"a":' * 100_000, "the body is neither a script nor JSON", None, id="deep"),
         ('{"skript": ""}', 'the JSON has no "script"', 'send {"script": "status 500; fine"}'),
         ('{"script": 3}', 'the JSON has no "script"', 'send {"script": "status 500; fine"}'),
     ],

@@ -58,44 +58,36 @@ def record() -> Request:
     return Request(1, 0.0, 1, False, "POST", "/", {}, None)
 
 
-async def played(
-    acts: Iterable[Act], plan: Plan = PLAIN, scale: float = 1.0
-) -> tuple[Notes, Request, Player]:
+async def played(acts: Iterable[Act], plan: Plan = PLAIN, scale: float = 1.0) -> tuple[Notes, Request]:
     notes, request = Notes(), record()
     player = Player(cast(Connection, notes), request, plan, scale)
     await player.play(iter(acts))
-    return notes, request, player
+    return notes, request
 
 
-async def test_parts_are_written_and_the_end_makes_it_whole() -> None:
-    notes, request, player = await played([Part(b"a", HEAD), Part(b"b", 7), Part(b"c", FINISH), End()])
+async def test_parts_are_written_and_the_end_is_nothing_more() -> None:
+    notes, request = await played([Part(b"a", HEAD), Part(b"b", 7), Part(b"c", FINISH), End()])
     assert notes.notes == ["a", "b", "c"]
-    assert player.whole
     assert (request.status, request.tokens) == (200, 7)
 
 
-async def test_without_an_end_it_is_not_whole() -> None:
-    _, _, player = await played([Part(b"a", 1)])
-    assert not player.whole
-
-
 async def test_of_a_reply_the_status_is_recorded_and_no_tokens() -> None:
-    _, request, _ = await played([Part(b"a", HEAD), Part(b"b", 1)], Plan(reply=Reply.of(503, b"b")))
+    _, request = await played([Part(b"a", HEAD), Part(b"b", 1)], Plan(reply=Reply.of(503, b"b")))
     assert (request.status, request.tokens) == (503, 0)
 
 
 async def test_a_status_that_was_never_sent_is_not_recorded() -> None:
-    _, request, _ = await played([Pause(1.0, 0), Reset()], Plan(reply=Reply.of(503, b"")))
+    _, request = await played([Pause(1.0, 0), Reset()], Plan(reply=Reply.of(503, b"")))
     assert request.status is None
 
 
 async def test_durations_are_multiplied_by_the_time_scale(clock: FakeTime) -> None:
-    notes, _, _ = await played([Pause(60.0, 0)], scale=0.5)
+    notes, _ = await played([Pause(60.0, 0)], scale=0.5)
     assert notes.notes == [30.0]
 
 
 async def test_a_pause_without_end_is_a_wait_for_the_client() -> None:
-    notes, _, _ = await played([Pause(None, 0)])
+    notes, _ = await played([Pause(None, 0)])
     assert notes.notes == [None]
 
 
@@ -121,9 +113,9 @@ async def test_a_pause_that_a_slow_client_used_up_is_not_made_up_for(clock: Fake
 async def test_what_was_sent_can_be_read_before_the_connection_breaks(
     clock: FakeTime, act: Act, name: str
 ) -> None:
-    notes, _, _ = await played([Part(b"a", 1), act])
+    notes, _ = await played([Part(b"a", 1), act])
     assert notes.notes == ["a", pytest.approx(READING_TIME), name]
-    notes, _, _ = await played([act])
+    notes, _ = await played([act])
     assert notes.notes == [name]
 
 
@@ -144,5 +136,5 @@ async def test_the_event_loop_gets_its_turns() -> None:
 
 async def test_time_is_real_by_default() -> None:
     began = time.monotonic()
-    notes, _, _ = await played([Pause(0.5, 0)])
+    notes, _ = await played([Pause(0.5, 0)])
     assert notes.notes == [pytest.approx(0.5, abs=time.monotonic() - began + 1e-6)]

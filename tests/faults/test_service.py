@@ -49,7 +49,9 @@ async def test_anything_else_is_not_found(method: str, path: str) -> None:
         assert (await only(provider)).status == 404
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000], ids=["none", "cut", "array", "binary", "deep"]
+)
 async def test_a_body_that_is_no_object_is_refused_and_uses_no_step_up(body: bytes) -> None:
     async with FaultProvider("500; fine") as provider:
         assert (await send(provider, "POST", "/v1/chat/completions", body)).status == 400

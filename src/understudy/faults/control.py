@@ -79,7 +79,7 @@ def _script(body: bytes) -> str:
         return text
     try:
         script = json.loads(text).get("script")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ScriptError("the body is neither a script nor JSON") from None
     if not isinstance(script, str):
         raise ScriptError('the JSON has no "script"', hint='send {"script": "status 500; fine"}')

@@ -23,7 +23,7 @@ READING_TIME = 0.02
 
 
 class Player:
-    """One attempt being played; `whole` is true once the body has been ended properly."""
+    """One attempt being played."""
 
     def __init__(self, connection: Connection, request: Request, plan: Plan, time_scale: float) -> None:
         self._connection, self._request, self._reply = connection, request, plan.reply
@@ -31,7 +31,6 @@ class Player:
         self._due = 0.0
         self._parts = 0
         self._sent_at: float | None = None
-        self.whole = False
 
     async def play(self, acts: Timeline) -> None:
         """Raises `ClientLeft`."""
@@ -47,9 +46,6 @@ class Player:
                 case Reset():
                     await self._let_be_read()
                     await self._connection.reset()
-                case _:
-                    # The end: a performance leaves neither heads nor events to its player.
-                    self.whole = True
 
     async def _send(self, part: Part) -> None:
         await self._connection.write(part.data)

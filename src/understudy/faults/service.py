@@ -107,9 +107,7 @@ class Service:
         return request
 
     def _settle(self, connection: Connection, request: Request) -> None:
-        """The client has left, unless the provider was done before it noticed."""
-        if request.finished is None:
-            request.client_closed = connection.left_at
+        request.client_closed = connection.left_at
         self._log.changes.happened()
         if self._settled is not None:
             self._settled(request)
@@ -169,7 +167,7 @@ class Service:
         stage = self._stage(exchange)
         await player.play(self._prepared.timeline(plan, call, stage) or perform(plan, call, stage))
         exchange.request.finished = time.monotonic()
-        return player.whole and plan.closing == "keep" and plan.version == "1.1"
+        return plan.closing == "keep" and plan.version == "1.1"
 
     def _stage(self, exchange: Exchange) -> Stage:
         return Stage(
@@ -188,5 +186,5 @@ def _problem(status: int, message: str) -> bytes:
 def _body(data: bytes) -> Any:
     try:
         return json.loads(data) if data else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
