@@ -106,9 +106,12 @@ def _member_lines(position: int, member: MemberReport, result: LiveResult | None
 
 
 def _came_back(result: LiveResult) -> str:
+    """There are three cases: a failure, an answer without content, an answer."""
     if result.failure is not None:
         return result.failure
-    first = 0.0 if result.first_content is None else result.first_content * 1000
+    if result.first_content is None:
+        return f"{result.model} answered without content"
+    first = result.first_content * 1000
     tokens = f"{result.input_tokens} tokens in, {result.output_tokens} out"
     return f"{result.model} answered, first content after {first:.0f} ms, {tokens}"
 

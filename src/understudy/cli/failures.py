@@ -156,7 +156,6 @@ def _words_of_click(error: click.ClickException) -> tuple[str, str | None]:
     likely = getattr(error, "possibilities", None)
     if likely:
         message, hint = error.message, f"did you mean {likely[0]}?"
-    context = getattr(error, "ctx", None)
-    if not hint and context is not None:
-        hint = f"`{context.command_path} --help` shows how"
+    if not hint and isinstance(error, click.UsageError):
+        hint = f"`{error.ctx.command_path if error.ctx else 'understudy'} --help` shows how"
     return message, hint or None

@@ -18,7 +18,7 @@ from understudy.config.files import read_text
 from understudy.config.pool import MemberSlot, make_pool
 from understudy.config.profile import LoadBalancerProfile, Profile, StandardProfile
 from understudy.config.profile_file import to_document
-from understudy.config.secret import InlineKey, KeyFile, KeyReference, KeyringEntry, KeyVariable
+from understudy.config.secret import KeyFile, KeyReference, KeyringEntry, KeyVariable
 from understudy.config.store import ProfileStore, is_path
 from understudy.core.settings import Source, lookup
 from understudy.errors import ConfigurationError, ProfileError
@@ -187,6 +187,7 @@ def _problems(error: ConfigurationError) -> tuple[Problem, ...]:
 
 
 def _words(key: KeyReference) -> str:
+    """There are four cases; the last is the key itself."""
     match key:
         case KeyVariable(name):
             return f"environment variable {name}"
@@ -194,5 +195,4 @@ def _words(key: KeyReference) -> str:
             return f"key file {path}"
         case KeyringEntry(name):
             return f"keyring entry {name}"
-        case InlineKey():
-            return "in the profile itself"
+    return "in the profile itself"

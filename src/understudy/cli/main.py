@@ -48,7 +48,7 @@ class RootCommand(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in _COMMANDS:
+        if self.get_command(ctx, args[0]) is None:
             raise click.UsageError(f"no such command: {args[0]}\nhint: {_meant(args[0])}")
         return super().resolve_command(ctx, args)
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,8 @@ async def _answer(question: Question, text: str) -> int:
         if question.as_json:
             standard_streams.write_json(_object(stream.so_far(), balancer, error))
         else:
-            _print_remarks(stream.so_far())
+            for remark in remarks(stream.so_far()):
+                failures.warn(remark, sys.stderr)
         if error is not None:
             failures.show(error, sys.stderr)
         if question.with_stats:
@@ -114,15 +115,15 @@ def _error_object(error: UnderstudyError) -> dict[str, Any]:
     return RequestError(str(error)).to_dict() | {"type": "internal_error"}
 
 
-def _print_remarks(so_far: Answer) -> None:
+def remarks(so_far: Answer) -> Iterator[str]:
     """What belongs to the answer and is no text of it."""
     if so_far.refusal:
-        failures.warn(f"the model refused: {so_far.refusal}", sys.stderr)
+        yield f"the model refused: {so_far.refusal}"
     if so_far.tool_calls:
         names = ", ".join(call.name for call in so_far.tool_calls)
-        failures.warn(f"the model calls tools ({names}); --json shows the calls", sys.stderr)
+        yield f"the model calls tools ({names}); --json shows the calls"
     if so_far.finish_reason in ("length", "content_filter"):
-        failures.warn(f"the model stopped early (finish_reason {so_far.finish_reason})", sys.stderr)
+        yield f"the model stopped early (finish_reason {so_far.finish_reason})"
 
 
 def _print_stats(balancer: Balancer, question: Question) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ SHORTER = {
     "failover_retry_delay_ms": 100,
     "circuit_breaker_recovery_timeout_ms": 5000,
 }
-_TOKENS_PER_SECOND = 55
+TOKENS_PER_SECOND = 55.0
 
 Transition = BreakerOpened | BreakerHalfOpened | BreakerClosed
 
@@ -66,19 +66,32 @@ class Witness:
 
 
 class Performance:
-    """One run of the demo, written to `playbill`. `recovery` is what synthetic plays in the end."""
+    """One run of the demo, written to `playbill`.
 
-    def __init__(self, playbill: Playbill, *, recovery: str = "fine") -> None:
+    `recovery` is what synthetic plays in the end, `settings` those that differ from the shipped profile,
+    `pace` how fast the backends speak, in tokens per second.
+    """
+
+    def __init__(
+        self,
+        playbill: Playbill,
+        *,
+        recovery: str = "fine",
+        settings: Mapping[str, int] = SHORTER,
+        pace: float = TOKENS_PER_SECOND,
+    ) -> None:
         self._bill = playbill
         self._recovery = recovery
+        self._settings = settings
+        self._pace = pace
         self._witness = Witness()
         self._answers: list[bool] = []
 
     async def play(self) -> list[str]:
         """Play everything; returns the claims that did not come true."""
-        async with _backends() as backends:
+        async with _backends(self._pace) as backends:
             with TemporaryDirectory(prefix="understudy-demo-") as home:
-                _save_profiles(ProfileStore(Path(home)), backends)
+                _save_profiles(ProfileStore(Path(home)), backends, self._settings)
                 self._introduce()
                 async with Balancer.load(PROFILE, home=home, observers=[self._witness]) as balancer:
                     with _log_lines(self._bill):
@@ -115,7 +128,7 @@ class Performance:
         line(f"    {WELL:<10} is well")
         line("")
         line("The profile is the one that ships, with shorter times:")
-        for key, value in SHORTER.items():
+        for key, value in self._settings.items():
             line(f"    {key} {value}")
 
     def _conclude(self, stats: Stats) -> None:
@@ -128,7 +141,7 @@ class Performance:
         self._bill.line("")
         stats_text(stats, self._bill.stream, plain=self._bill.plain)
         self._bill.line("")
-        self._bill.line("With your own backends: `understudy profile save --help`, `understudy check NAME`")
+        self._bill.line("Your own backends: understudy profile save --help, then understudy check NAME")
 
     def _claims(self, stats: Stats) -> Iterator[tuple[str, bool]]:
         saw = self._witness.saw
@@ -143,12 +156,12 @@ class Performance:
 
 
 @asynccontextmanager
-async def _backends() -> AsyncIterator[dict[str, FaultProvider]]:
+async def _backends(pace: float) -> AsyncIterator[dict[str, FaultProvider]]:
     """The three servers, on free ports."""
     providers = {
-        LEAD: FaultProvider("status 500", answer=Answer().saying(COMEBACK), pace=_TOKENS_PER_SECOND),
+        LEAD: FaultProvider("status 500", answer=Answer().saying(COMEBACK), pace=pace),
         SILENT: FaultProvider("silence"),
-        WELL: FaultProvider(pace=_TOKENS_PER_SECOND),
+        WELL: FaultProvider(pace=pace),
     }
     async with AsyncExitStack() as stack:
         for provider in providers.values():
@@ -156,7 +169,9 @@ async def _backends() -> AsyncIterator[dict[str, FaultProvider]]:
         yield providers
 
 
-def _save_profiles(store: ProfileStore, backends: dict[str, FaultProvider]) -> None:
+def _save_profiles(
+    store: ProfileStore, backends: dict[str, FaultProvider], settings: Mapping[str, int]
+) -> None:
     """The shipped profile and its members, with shorter times and the servers' addresses."""
     for name, provider in backends.items():
         example = store.load(name)
@@ -164,7 +179,7 @@ def _save_profiles(store: ProfileStore, backends: dict[str, FaultProvider]) -> N
         store.save(replace(example, settings={"base-url": provider.base_url}))
     profile = store.load(PROFILE)
     assert isinstance(profile, LoadBalancerProfile)
-    store.save(replace(profile, settings={**profile.settings, **SHORTER}))
+    store.save(replace(profile, settings={**profile.settings, **settings}))
 
 
 @contextmanager
