@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import trustme
 
 from tests.e2e.servers import Peer, serve
 from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation
-from understudy.runtime.aiohttp_transport import AiohttpTransport
+from understudy.runtime.aiohttp_transport import AiohttpResponse, AiohttpTransport
 from understudy.runtime.ports import HttpRequest, HttpResponse
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -122,66 +123,101 @@ async def test_concurrent_first_requests_share_one_tls_context(
     assert len(server.peers) == 2
 
 
-def fall_silent(listener: socket.socket, context: ssl.SSLContext, words: bytes) -> None:
-    """Answer with so much over TLS, then only watch the bare socket until it is closed."""
-    accepted, _ = listener.accept()
-    with context.wrap_socket(accepted, server_side=True) as secured:
-        secured.recv(65536)
-        secured.sendall(words)
-        secured.settimeout(1.0)
-        try:
-            while socket.socket.recv(secured, 65536):
+class SilentServer:
+    """Answers over TLS, word by word as it is told, then only watches the bare socket until it is closed."""
+
+    def __init__(self, context: ssl.SSLContext, *words: bytes) -> None:
+        self._context = context
+        self._words = words
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(5.0)
+        self._heard = threading.Event()
+        self._told = threading.Semaphore(0)
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    async def heard(self) -> None:
+        assert await asyncio.to_thread(self._heard.wait, 5.0)
+
+    def speak(self) -> None:
+        self._told.release()
+
+    def play(self) -> None:
+        accepted, _ = self._listener.accept()
+        self._listener.close()
+        with self._context.wrap_socket(accepted, server_side=True) as secured:
+            secured.recv(65536)
+            self._heard.set()
+            for words in self._words:
+                self._told.acquire(timeout=5.0)
+                secured.sendall(words)
+            secured.settimeout(1.0)
+            try:
+                while socket.socket.recv(secured, 65536):
+                    pass
+            except ConnectionResetError:
                 pass
-        except ConnectionResetError:
-            pass
 
 
-async def leave_before_the_head(sending: Awaitable[HttpResponse]) -> None:
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(sending, 0.1)
+HALF = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"
 
 
-async def leave_in_the_body(sending: Awaitable[HttpResponse]) -> None:
+Sending = asyncio.Future[AiohttpResponse]
+
+
+async def leave_before_the_head(server: SilentServer, sending: Sending) -> None:
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+async def half_of(server: SilentServer, sending: Sending) -> HttpResponse:
+    server.speak()
     response = await sending
     assert await response.read() == b"half"
+    return response
+
+
+async def leave_in_the_body(server: SilentServer, sending: Sending) -> None:
+    response = await half_of(server, sending)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(response.read(), 0.01)
 
 
-async def close_in_the_body(sending: Awaitable[HttpResponse]) -> None:
-    response = await sending
-    assert await response.read() == b"half"
-    response.close()
+async def close_in_the_body(server: SilentServer, sending: Sending) -> None:
+    (await half_of(server, sending)).close()
 
 
-async def be_told_nonsense(sending: Awaitable[HttpResponse]) -> None:
+async def be_told_nonsense(server: SilentServer, sending: Sending) -> None:
+    response = await half_of(server, sending)
+    server.speak()
     with pytest.raises(ProtocolViolation):
-        await finish(await sending)
+        await response.read()
 
 
 @pytest.mark.parametrize(
     ("words", "end"),
     [
-        (b"", leave_before_the_head),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf", leave_in_the_body),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf", close_in_the_body),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nno size\r\n", be_told_nonsense),
+        ([], leave_before_the_head),
+        ([HALF], leave_in_the_body),
+        ([HALF], close_in_the_body),
+        ([HALF, b"no size\r\n"], be_told_nonsense),
     ],
 )
 async def test_a_silent_peer_cannot_hold_a_tls_connection_open(
     transport: AiohttpTransport,
     authority: tuple[ssl.SSLContext, str],
-    words: bytes,
-    end: Callable[[Awaitable[HttpResponse]], Awaitable[None]],
+    words: list[bytes],
+    end: Callable[[SilentServer, Sending], Awaitable[None]],
 ) -> None:
     """A polite end of TLS would wait half a minute for the peer's."""
     context, ca_file = authority
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        playing = asyncio.ensure_future(asyncio.to_thread(fall_silent, listener, context, words))
-        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        async with asyncio.timeout(2):
-            await end(transport.send(ask(url, ca_file=ca_file)))
-        await playing
+    server = SilentServer(context, *words)
+    playing = asyncio.ensure_future(asyncio.to_thread(server.play))
+    sending = asyncio.ensure_future(transport.send(ask(server.url, ca_file=ca_file)))
+    await server.heard()
+    async with asyncio.timeout(1.0):
+        await end(server, sending)
+    await playing
 
 
 async def test_http_1_1_is_what_it_asks_of_tls(

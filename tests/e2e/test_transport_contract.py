@@ -450,11 +450,14 @@ async def test_words_on_an_idle_connection_answer_nobody(transport: Transport) -
         if len(server.peers) == 1:
             await asyncio.sleep(0.05)
             await peer.send(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nlate")
+            said.set()
         await peer.watch()
 
+    said = asyncio.Event()
     async with serve(script) as server:
         await rest_of(await transport.send(ask(server.url)))
-        await asyncio.sleep(0.1)  # The late words arrive.
+        await said.wait()
+        await asyncio.sleep(0.05)  # The late words arrive.
         response = await transport.send(ask(server.url))
         assert (response.status, await rest_of(response)) == (200, b"ok")
     assert len(server.peers) == 2
@@ -506,11 +509,11 @@ async def test_the_connect_timeout_ends_with_the_connection(transport: Transport
 
     async def script(peer: Peer) -> None:
         await peer.request()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.4)
         await peer.send(OK)
 
     async with serve(script) as server:
-        response = await transport.send(ask(server.url, connect_timeout=0.1))
+        response = await transport.send(ask(server.url, connect_timeout=0.2))
         assert await rest_of(response) == b"ok"
 
 
