@@ -74,6 +74,13 @@ class TestTable:
         assert named.kind is kind
         assert named.in_stream
 
+    @pytest.mark.parametrize(("provider", "status", "kind", "body"), ROWS)
+    def test_a_422_is_refined_like_a_400_except_that_nobody_asks_for_money_with_it(
+        self, provider: str, status: int, kind: FailureKind, body: object
+    ) -> None:
+        if status == 400:
+            assert refused(422, body).kind is (INVALID_REQUEST if kind is QUOTA else kind)
+
     @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.provider}-{row.kind}")
     def test_every_row_every_word_and_every_wording_has_a_body(self, row: Row) -> None:
         mine = [complaint for first, complaint in FIRST_ROWS if first is row]
@@ -339,6 +346,35 @@ class TestErrorObject:
         assert failure.status == status
         assert failure.in_stream
         assert failure.retry_after is None
+
+    @pytest.mark.parametrize(
+        ("kind", "words"),
+        [
+            (
+                SERVER_ERROR,
+                "server_error api_error INTERNAL internal_error internal_server_error InternalServerError "
+                "UNAVAILABLE service_unavailable timeout_error DEADLINE_EXCEEDED overloaded_error",
+            ),
+            (
+                RATE_LIMITED,
+                "rate_limit_error rate_limit_exceeded RateLimitError too_many_requests RESOURCE_EXHAUSTED",
+            ),
+            (AUTH, "unauthorized UNAUTHENTICATED AuthenticationError"),
+            (AUTH, "permission_error permissions_error PERMISSION_DENIED PermissionDeniedError"),
+            (MODEL_NOT_FOUND, "NOT_FOUND not_found_error NotFoundError"),
+            (
+                INVALID_REQUEST,
+                "invalid_request_error bad_request BadRequestError INVALID_ARGUMENT FAILED_PRECONDITION "
+                "request_too_large",
+            ),
+        ],
+    )
+    def test_a_word_stands_for_a_status_which_then_decides(self, kind: FailureKind, words: str) -> None:
+        """The wording would mean a model that is not there, but for the status that says otherwise."""
+        for word in words.split():
+            refining = kind is INVALID_REQUEST and word != "request_too_large"
+            error = {"type": word, "message": "x" if refining else "Model Not Exist"}
+            assert classify_error_object(error).kind is kind, word
 
     @pytest.mark.parametrize(
         ("error", "message"),
