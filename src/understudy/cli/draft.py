@@ -20,7 +20,9 @@ from understudy.config.checks import KEY_SETTINGS, hint_of
 from understudy.config.profile import StandardProfile
 from understudy.config.secret import InlineKey, KeyFile, Secret, resolve, shown
 from understudy.core.settings import lookup, nearest
+from understudy.core.shapes import TEXT
 from understudy.errors import ConfigurationError
+from understudy.wire.masking import mask
 
 UNSAVED = "unsaved"
 
@@ -73,6 +75,10 @@ class Draft:
     def with_model(self, model: str) -> Draft:
         if model == self.model:
             return self
+        try:
+            TEXT.check(model)
+        except ValueError:
+            raise ConfigurationError(f"model must be {TEXT.description}") from None
         return replace(self, model=model, settings=self._settings("context-limit"))
 
     def with_base_url(self, url: str) -> Draft:
@@ -106,10 +112,9 @@ class Draft:
         """provider openai, model gpt-4o-mini, base-url https://…/v1, auth-keyfile ~/key"""
         parts = {"provider": self.provider, "model": self.model, "base-url": self.settings.get("base-url")}
         parts |= {key: self.settings[key] for key in KEY_SETTINGS if key in self.settings}
-        # `shown` masks a key, also one that was taken for a path.
-        return ", ".join(
-            f"{label} {shown(value)[1:-1]}" for label, value in parts.items() if value is not None
-        )
+        # Masked, because a key may have been taken for a path or a model.
+        known = {label: mask(str(value)) for label, value in parts.items() if value is not None}
+        return ", ".join(f"{label} {value}" for label, value in known.items())
 
     def _settings(self, *dropped: str) -> dict[str, Any]:
         return {key: value for key, value in self.settings.items() if key not in dropped}

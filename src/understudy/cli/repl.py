@@ -18,9 +18,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from understudy._version import __version__
@@ -52,13 +51,13 @@ def run(
     """Hold a session and return its exit status; raises `ConfigurationError` if it can't begin."""
     home = config_dir(environ)
     session = Session(ProfileStore(home), environ, options=settings, transport=transport)
-    terminal = _is_terminal()
+    terminal = is_watched()
     screen = Screen(terminal=terminal, plain=plain)
     reader = _terminal_reader(session, home) if terminal else Lines(sys.stdin)
     return stopping.run(Repl(Context(session, screen, reader)).hold(profile))
 
 
-def _is_terminal() -> bool:
+def is_watched() -> bool:
     """Does a person type, and see what is typed?"""
     return sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())
 
@@ -78,49 +77,69 @@ class Repl:
         self._session = context.session
         self._screen = context.screen
         self._failed = False
+        self._running: asyncio.Task[None] | None = None
 
     async def hold(self, profile: str | None) -> int:
         """Begin, take every line, end; the exit status."""
-        interrupts = _Interrupts()
         try:
             await self._begin(profile)
-            if not self._screen.terminal:
-                await self._take_lines(None)
-                return FAILED if self._failed else ANSWERED
-            with interrupts:
-                await self._take_lines(interrupts)
-            return ANSWERED
+            if self._screen.terminal:
+                await self._take_lines_of_a_person()
+                return ANSWERED
+            await self._take_lines(self.take)
+            return FAILED if self._failed else ANSWERED
         finally:
             await self._session.close()
 
     async def _begin(self, profile: str | None) -> None:
         """Rule 4."""
-        self._screen.note(f"Understudy {__version__}; /help lists the commands, Ctrl-D ends the session")
         if profile is not None:
             await self._load(profile)
-            return
-        default = self._session.store.default
-        if default is not None:
+        elif (default := self._session.store.default) is not None:
             await self._told(self._load(default))
+        self._screen.note(f"Understudy {__version__}; /help lists the commands, Ctrl-D ends the session")
 
     async def _load(self, profile: str) -> None:
         for warning in await self._session.load(profile):
             self._screen.warn(warning)
 
-    async def _take_lines(self, interrupts: _Interrupts | None) -> None:
+    async def _take_lines_of_a_person(self) -> None:
+        """Rule 2."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        try:
+            await self._take_lines(self._take_interruptibly)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    async def _take_lines(self, take: Callable[[str], Awaitable[None]]) -> None:
         while not self._session.finished:
             try:
-                work = self.take(await self._context.reader.line())
+                line = await self._context.reader.line()
             except EOFError:
                 return
             except ConfigurationError as error:
                 self._tell(error)
-                continue
-            if interrupts is None:
-                await work
-            elif not await interrupts.guard(work):
-                self._screen.end_answer()
-                self._screen.note("cancelled")
+            else:
+                await take(line)
+
+    async def _take_interruptibly(self, line: str) -> None:
+        own = asyncio.current_task()
+        self._running = asyncio.ensure_future(self.take(line))
+        try:
+            await self._running
+        except asyncio.CancelledError:
+            if own is not None and own.cancelling():
+                raise
+            self._screen.end_answer()
+            self._screen.note("cancelled")
+        finally:
+            self._running = None
+
+    def _interrupt(self) -> None:
+        """Between lines there is nothing to cancel."""
+        if self._running is not None:
+            self._running.cancel()
 
     async def take(self, line: str) -> None:
         """Do what one line says (rule 1)."""
@@ -172,39 +191,3 @@ class Repl:
                 pieces.append(piece)
         self._screen.end_answer()
         return "".join(pieces)
-
-
-class _Interrupts:
-    """Ctrl-C while a line is being worked on cancels that work, and else nothing."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-    async def guard(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do the work; False if it was interrupted."""
-        own = asyncio.current_task()
-        self._task = asyncio.ensure_future(work)
-        try:
-            await self._task
-        except asyncio.CancelledError:
-            if own is not None and own.cancelling():
-                raise
-            return False
-        finally:
-            self._task = None
-        return True
-
-    def _interrupt(self) -> None:
-        if self._task is not None:
-            self._task.cancel()

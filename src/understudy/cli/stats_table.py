@@ -74,7 +74,7 @@ def _style(label: str, backend: BackendStats) -> str:
 
 def _details(stats: Stats) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(overflow="fold", style="bold")
+    table.add_column(overflow="fold", style="bold", max_width=24)
     table.add_column(overflow="fold")
     for backend in stats.backends:
         table.add_row(backend.name, _told(backend))

@@ -46,9 +46,7 @@ def find(name: str) -> Command:
     if command is None:
         likely = closest(name)
         way_out = f"did you mean {likely}? " if likely else ""
-        raise ConfigurationError(
-            f"unknown command {shown(name)[1:-1]}", hint=f"{way_out}/help shows all commands"
-        )
+        raise ConfigurationError(f"unknown command {shown(name)}", hint=f"{way_out}/help shows all commands")
     return command
 
 

@@ -1,0 +1,114 @@
+"""What people read."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from tests.cli.builders import backend_stats, stats_of
+from understudy.cli.render import failover_note, safe, stats_text, trail_words
+from understudy.errors import AttemptEntry, SkipEntry, SkipReason, TrailEntry
+
+STATS = stats_of(backend_stats("synthetic"))
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def attempt(backend: str, outcome: str, **changes: object) -> AttemptEntry:
+    facts: dict[str, object] = {
+        "backend": backend, "attempt": 1, "outcome": outcome, "status": None, "started": 0.0,
+        "duration": 0.012, "first_content": None,
+    }  # fmt: skip
+    return AttemptEntry(**(facts | changes))  # type: ignore[arg-type]
+
+
+class TestStatistics:
+    @pytest.mark.parametrize(("stream", "plain"), [(io.StringIO(), False), (Screen(), True)])
+    def test_a_pipe_and_plain_get_the_plain_table(self, stream: io.StringIO, plain: bool) -> None:
+        stats_text(STATS, stream, plain=plain)
+
+        assert stream.getvalue() == f"{STATS}\n"
+
+    def test_a_terminal_gets_another_table(self) -> None:
+        stream = Screen()
+        stats_text(STATS, stream, plain=False)
+
+        assert "Load Balancer Statistics" in stream.getvalue()
+        assert "Backend Metrics:" not in stream.getvalue()
+
+
+class TestTrail:
+    def test_each_entry_is_a_numbered_line_in_order(self) -> None:
+        trail: list[TrailEntry] = [
+            attempt("synthetic", "server_error", message="500 Internal Server Error"),
+            SkipEntry("chutes", SkipReason.CIRCUIT_OPEN, 12.34),
+            attempt("groqgpt", "success", duration=0.84, first_content=0.21),
+        ]
+
+        assert trail_words(trail).splitlines() == [
+            "1. synthetic, attempt 1: failed after 12 ms: server_error (500 Internal Server Error)",
+            "2. chutes was skipped: circuit open, back 12.3 s after the request began",
+            "3. groqgpt, attempt 1: answered in 840 ms (first content after 210 ms)",
+        ]
+
+    @pytest.mark.parametrize(
+        ("entry", "words"),
+        [
+            (attempt("a", "cancelled", duration=None), "a, attempt 1: still running"),
+            (attempt("a", "cancelled", duration=75.04), "a, attempt 1: cancelled after 75.0 s"),
+            (attempt("a", "timeout"), "a, attempt 1: failed after 12 ms: timeout"),
+            (attempt("a", "success"), "a, attempt 1: answered in 12 ms"),
+            (attempt("a", "refused"), "a, attempt 1: answered in 12 ms, without content"),
+            (
+                attempt("a", "success", attempt=2, reconnected=True, dropped_field="n", malformed_events=3),
+                "a, attempt 2: answered in 12 ms; the kept connection was dead, so it was made anew; "
+                "asked once more without n; malformed events dropped: 3",
+            ),
+            (SkipEntry("a", SkipReason.NO_KEY, None), "a was skipped: it has no key"),
+        ],
+    )
+    def test_every_outcome_has_its_words(self, entry: AttemptEntry | SkipEntry, words: str) -> None:
+        assert trail_words([entry]) == f"1. {words}"
+
+    @pytest.mark.parametrize("reason", SkipReason)
+    def test_every_reason_has_its_words(self, reason: SkipReason) -> None:
+        assert trail_words([SkipEntry("a", reason, None)]).startswith("1. a was skipped: ")
+
+    def test_an_empty_trail_is_empty(self) -> None:
+        assert trail_words([]) == ""
+
+
+class TestFailoverNote:
+    def test_it_says_who_answered_in_whose_place(self) -> None:
+        trail: list[TrailEntry] = [attempt("a", "reset"), attempt("a", "reset"), attempt("b", "success")]
+
+        assert failover_note(trail, "b", "qwen3") == "answered by b (qwen3) after a failed: reset"
+        assert failover_note(trail, "b", None) == "answered by b after a failed: reset"
+
+    def test_a_member_that_was_skipped_for_now_is_named(self) -> None:
+        trail: list[TrailEntry] = [SkipEntry("a", SkipReason.BENCHED, 3.0), attempt("b", "success")]
+
+        assert failover_note(trail, "b", "m") == "answered by b (m) after a was skipped: benched"
+
+    def test_there_is_none_if_the_first_member_answered_be_it_at_the_second_attempt(self) -> None:
+        trail: list[TrailEntry] = [attempt("a", "server_error"), attempt("a", "success", attempt=2)]
+
+        assert failover_note(trail, "a", "m") is None
+
+    def test_a_member_that_can_never_be_asked_is_not_worth_a_note_at_every_answer(self) -> None:
+        trail: list[TrailEntry] = [SkipEntry("a", SkipReason.NO_KEY, None), attempt("b", "success")]
+
+        assert failover_note(trail, "b", "m") is None
+
+
+class TestModelTextOnATerminal:
+    def test_control_characters_never_reach_it(self) -> None:
+        """No title, no clipboard, no cursor: neither as escape sequences nor as C1 characters."""
+        assert safe("a\x1b]0;gotcha\x07b\x9b2Jc\x08d\x7f") == "a\ufffd]0;gotcha\ufffdb\ufffd2Jc\ufffdd\ufffd"
+
+    def test_lines_tabs_and_the_rest_of_unicode_do(self) -> None:
+        assert safe("one\n\ttwo — 再演 🎭\r\n") == "one\n\ttwo — 再演 🎭\n"
