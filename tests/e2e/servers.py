@@ -161,7 +161,7 @@ class Server:
 async def serve(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Listen on a free port of 127.0.0.1 for the block's duration."""
     server = Server(script, "https" if tls else "http")
-    listener = await asyncio.start_server(server.play, "127.0.0.1", 0, ssl=tls)
+    listener = await asyncio.start_server(server.play, "127.0.0.1", 0, ssl=tls, backlog=512)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.runtime.scripted_response import ScriptedResponse
 
+from tests.runtime.scripted_response import ScriptedResponse
 from understudy.runtime.ports import HttpRequest
 from understudy.runtime.redirect import send_following
 
