@@ -17,8 +17,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINS = (ROOT / "requirements-dev.txt").read_text()
-SCRIPTS = [ROOT / ".ci" / "run", *(path for path in (ROOT / "scripts").iterdir() if path.is_file())]
-COMMANDS = [path for path in SCRIPTS if path.name != "lib.sh"]
+COMMANDS = [
+    ROOT / ".ci" / "run",
+    *(path for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix),
+]
+SCRIPTS = [*COMMANDS, ROOT / "scripts" / "lib.sh"]
 PAPERS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
