@@ -78,6 +78,13 @@ class TestTrail:
     def test_every_reason_has_its_words(self, reason: SkipReason) -> None:
         assert trail_words([SkipEntry("a", reason, None)]).startswith("1. a was skipped: ")
 
+    def test_an_upstreams_words_stay_on_their_line_and_move_no_cursor(self) -> None:
+        entry = attempt("a", "auth", message="no\n2. b, attempt 1: answered\x1b[2J")
+
+        assert trail_words([entry]) == (
+            "1. a, attempt 1: failed after 12 ms: auth (no 2. b, attempt 1: answered\ufffd[2J)"
+        )
+
     def test_an_empty_trail_is_empty(self) -> None:
         assert trail_words([]) == ""
 

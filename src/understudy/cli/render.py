@@ -2,8 +2,8 @@
 
 1. Statistics are the plain table wherever plain text is asked for or the stream is no terminal; on a
    terminal the same numbers come as a coloured table.
-2. A trail is told one numbered line an entry, in order. Skipped members return at an instant counted
-   from the request's begin, because that is all a trail knows.
+2. A trail is told one numbered line an entry, in order, whatever an upstream wrote into it. Skipped
+   members return at an instant counted from the request's begin, because that is all a trail knows.
 3. Control characters in a model's text never reach a terminal: they could move its cursor, change its
    title or fill its clipboard. A pipe gets the text as it came.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from understudy.cli.failures import one_line
 from understudy.errors import AttemptEntry, FailureKind, SkipEntry, SkipReason, TrailEntry
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ def trail_words(trail: Iterable[TrailEntry]) -> str:
 
 
 def entry_words(entry: TrailEntry) -> str:
+    """One entry of a trail, on one line."""
+    return one_line(_words(entry))
+
+
+def _words(entry: TrailEntry) -> str:
     if isinstance(entry, SkipEntry):
         back = "" if entry.until is None else f", back {_time(entry.until)} after the request began"
         return f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}{back}"
