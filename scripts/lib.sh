@@ -7,7 +7,7 @@
 
 set -euo pipefail
 
-root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd -P)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root"
 venv=${UNDERSTUDY_VENV:-$root/.venv}
 oldest=3.11
@@ -72,7 +72,6 @@ make_environment() {
         fail "$python has no venv module" "on Debian and Ubuntu: apt install python3-venv"
     printf 'Setting up %s (once, about half a minute) …\n' "$venv" >&2
     is_usable "$python" || "$python" -m venv --clear "$venv"
-    rm -f "$venv/.stamp"
     install --require-hashes --requirement requirements-dev.txt
     install --no-deps --no-build-isolation --editable .
     ingredients >"$venv/.stamp"

@@ -50,7 +50,7 @@ FAKE_PYTHON = """#!/bin/bash
 case "$*" in
 *version_info*sys.exit* | *sys.exit*version_info*) exit {too_old} ;;
 *"import ensurepip"*) exit {no_venv} ;;
-*"print(*sys.version_info"*) echo 3 11 ;;
+*"print(*sys.version_info"*) echo 3 {minor} ;;
 *"pip --version"*) ;;
 *"-m venv"*) echo "$*" >>"{log}" && mkdir -p "${{@: -1}}/bin" && cp "$0" "${{@: -1}}/bin/python" ;;
 *) echo "$*" >>"{log}" && exit {broken} ;;
@@ -70,9 +70,9 @@ class Clone:
             shutil.copy(ROOT / path, self.root / path)
         self.interpreter()
 
-    def interpreter(self, *, too_old: int = 0, no_venv: int = 0, broken: int = 0) -> None:
-        text = FAKE_PYTHON.format(too_old=too_old, no_venv=no_venv, broken=broken, log=self.log)
-        self.python.write_text(text)
+    def interpreter(self, **traits: int) -> None:
+        flawless = {"too_old": 0, "no_venv": 0, "broken": 0, "minor": 11}
+        self.python.write_text(FAKE_PYTHON.format(**{**flawless, **traits}, log=self.log))
         self.python.chmod(0o755)
 
     def run(self, *arguments: str, script: Path | None = None, cwd: str = "/", **more: str) -> Any:
@@ -131,6 +131,14 @@ def test_a_moved_environment_is_not_taken_for_a_ready_one(clone: Clone) -> None:
     clone.root = clone.root.rename(clone.root.with_name("moved"))
     clone.run()
     assert [note.split()[1] for note in clone.notes[before:]] == ["pip", "pip", "pytest"]
+
+
+def test_an_environment_of_another_python_is_made_anew(clone: Clone) -> None:
+    clone.run()
+    before = len(clone.notes)
+    clone.interpreter(minor=12)
+    clone.run()
+    assert [note.split()[1] for note in clone.notes[before:]] == ["venv", "pip", "pip", "pytest"]
 
 
 def test_a_failed_set_up_is_taken_up_again(clone: Clone) -> None:
