@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     try:
         # Imported here, so that an interrupt while it loads is not a traceback either.
-        from understudy.cli.main import run
+        from understudy.cli.process import run
 
         status = run(sys.argv[1:])
     except KeyboardInterrupt:

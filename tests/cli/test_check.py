@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.cli.command_line import Run
 from tests.cli.local_provider import Home, provider
-from understudy.cli import main as command_line
+from understudy.cli import process
 from understudy.faults import FaultProvider
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs ``understudy check``: status, stdout, stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        status = command_line.run(["check", *arguments])
+        status = process.run(["check", *arguments])
         return status, *capsys.readouterr()
 
     return run

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.local_provider import Home
-from understudy.cli import main as command_line
-from understudy.cli import performance
+from understudy.cli import performance, process
 from understudy.cli.performance import Performance
 from understudy.cli.playbill import Playbill
 from understudy.config.profile import StandardProfile
@@ -92,7 +91,7 @@ def test_the_exit_status_says_whether_all_was_shown(
         return missing
 
     monkeypatch.setattr(Performance, "play", play)
-    assert command_line.run(["demo"]) == status
+    assert process.run(["demo"]) == status
     assert capsys.readouterr().err == "".join(f"error: the demo did not show this: {m}\n" for m in missing)
 
 
@@ -112,5 +111,5 @@ def test_a_proxy_in_the_environment_is_not_in_the_way(
     else:
         monkeypatch.setenv("no_proxy", exception)
     monkeypatch.setattr(Performance, "play", play)
-    assert command_line.run(["demo"]) == 0
+    assert process.run(["demo"]) == 0
     assert os.environ.get("no_proxy") == exception

@@ -1,33 +1,14 @@
-"""The root command: what it runs, what it refuses, and how everything ends."""
+"""The root command: what it runs and what it refuses."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
-import click
 import pytest
 
-import understudy
-from tests.cli.local_provider import Home
-from understudy.__main__ import main
-from understudy.cli import main as command_line
-from understudy.cli import one_shot, repl, saved_profiles, stopping
-from understudy.errors import ConfigurationError, RequestError
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process: status, stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = command_line.run(arguments)
-        return status, *capsys.readouterr()
-
-    return run
+from tests.cli.command_line import Run, failing
+from understudy.cli import main, one_shot, process, repl, saved_profiles
+from understudy.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -41,18 +22,6 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[one_shot.Question]:
 
     monkeypatch.setattr(one_shot, "answer", answer)
     return asked
-
-
-def failing(error: BaseException) -> Callable[..., Any]:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise error
-
-    return fail
-
-
-def test_the_version_is_printed_on_stdout(run: Run) -> None:
-    assert run("--version") == (0, f"understudy {understudy.__version__}\n", "")
-    assert run("-V")[0] == 0
 
 
 def test_help_names_every_option_and_command(run: Run) -> None:
@@ -167,18 +136,21 @@ def test_debug_alone_takes_no_word_behind_it(
     ],
 )
 def test_debug_takes_patterns_only_behind_an_equals_sign(arguments: list[str], patterns: str) -> None:
-    with command_line.root.make_context("understudy", arguments) as context:
+    with main.root.make_context("understudy", arguments) as context:
         assert context.params["debug"] == patterns
 
 
 def test_a_prompt_that_looks_like_an_option_is_a_prompt() -> None:
-    with command_line.root.make_context("understudy", ["--prompt", "--debug"]) as context:
+    with main.root.make_context("understudy", ["--prompt", "--debug"]) as context:
         assert (context.params["prompt"], context.params["debug"]) == ("--debug", "")
 
 
-def test_options_behind_a_command_are_the_commands_own(run: Run) -> None:
-    assert run("--plain", "profile", "list", "--debug")[0] == 2
-    assert run("--", "profile", "--debug")[0] == 2
+@pytest.mark.parametrize("before", [[], ["--"], ["--plain"]])
+def test_what_stands_behind_a_command_is_the_commands_own(before: list[str], run: Run) -> None:
+    assert run(*before, "profile", "list", "--debug")[0] == 2
+    save = ("profile", "save", "model", "mine", "--provider", "groq", "--model", "--debug")
+    assert run(*before, *save)[0] == 0
+    assert '"model": "--debug"' in run("profile", "show", "mine")[1]
 
 
 def test_the_environment_turns_on_log_lines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,42 +177,6 @@ def test_an_expected_error_is_no_traceback_even_when_debugging(
     assert run("--debug", "--prompt", "x")[2] == "error: wrong\n"
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "err"),
-    [
-        (ConfigurationError("wrong", hint="mend it"), 2, "error: wrong\nhint: mend it\n"),
-        (RequestError("no answer"), 1, "error: no answer\nhint: --debug shows every step\n"),
-        (KeyboardInterrupt(), 130, ""),
-        (click.Abort(), 130, ""),
-        (stopping.Terminated(), 143, ""),
-        (OSError(28, "No space left on device"), 1, "error: no space left on device\n"),
-        (BrokenPipeError(), 141, ""),
-    ],
-)
-def test_every_end_has_its_status_and_its_words(
-    error: BaseException, status: int, err: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(one_shot, "answer", failing(error))
-    monkeypatch.setattr("understudy.cli.standard_streams.abandon_stdout", lambda: None)
-    assert run("--prompt", "x") == (status, "", err)
-
-
-def test_the_process_exits_with_the_status(
-    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["understudy", "--prompt", " "])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-
-
-def test_an_interrupt_while_loading_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "run", failing(KeyboardInterrupt()))
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 130
-
-
 def test_the_shell_can_complete_options_commands_and_profiles(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,6 +191,6 @@ def test_the_shell_can_complete_options_commands_and_profiles(
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
         with pytest.raises(SystemExit):
-            command_line.run([])
+            process.run([])
         found[words] = capsys.readouterr().out.strip()
     assert list(found.values()) == ["plain,--profile-load", "plain,check", "plain,testlb489", "plain,groqgpt"]

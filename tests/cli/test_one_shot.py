@@ -5,21 +5,22 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.cli.command_line import Run
 from tests.cli.local_provider import Home, provider
-from understudy.cli import main as command_line
-from understudy.cli import one_shot, standard_streams
+from understudy.cli import one_shot, process, standard_streams
 from understudy.errors import InternalError
 from understudy.faults import TEXT, FaultProvider
+from understudy.library import balancer
 from understudy.library.answer import Answer, Choice
+from understudy.library.balancer import TransportName
 from understudy.library.chat_stream import ChatStream
+from understudy.runtime.ports import Transport
 from understudy.wire.chat import Usage
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
     """Asks through the profile ``p``: status, stdout, stderr."""
 
     def run(*arguments: str, prompt: str = "hello") -> tuple[int, str, str]:
-        status = command_line.run(["--profile-load", "p", "--prompt", prompt, *arguments])
+        status = process.run(["--profile-load", "p", "--prompt", prompt, *arguments])
         return status, *capsys.readouterr()
 
     return run
@@ -138,7 +139,7 @@ def test_on_a_terminal_the_last_line_is_ended_and_controls_do_not_reach_it(
     home.backend("p", upstream.base_url, "coloured")
     stdout = Terminal()
     monkeypatch.setattr(sys, "stdout", stdout)
-    assert command_line.run(["--profile-load", "p", "--prompt", "hello"]) == 0
+    assert process.run(["--profile-load", "p", "--prompt", "hello"]) == 0
     assert stdout.getvalue() == "red \ufffd[31malert\ufffd\n"
 
 
@@ -248,16 +249,26 @@ def test_the_default_profile_answers_if_none_is_named(
     home: Home, upstream: FaultProvider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home.backend("mine", upstream.base_url)
-    assert command_line.run(["profile", "set-default", "mine"]) == 0
+    assert process.run(["profile", "set-default", "mine"]) == 0
     capsys.readouterr()
-    assert command_line.run(["--prompt", "hello"]) == 0
+    assert process.run(["--prompt", "hello"]) == 0
     assert capsys.readouterr().out == TEXT
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "pyreqwest"])
-def test_either_transport_answers(transport: str, home: Home, run: Run, upstream: FaultProvider) -> None:
+def test_either_transport_answers(
+    transport: TransportName, home: Home, run: Run, upstream: FaultProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = balancer._TRANSPORTS[transport], []
+
+    def noted() -> Transport:
+        made.append(transport)
+        return make()
+
+    monkeypatch.setitem(balancer._TRANSPORTS, transport, noted)
     home.backend("p", upstream.base_url)
     assert run("--transport", transport) == (0, TEXT, "")
+    assert made == [transport]
 
 
 def test_the_prompt_is_what_the_backend_gets(home: Home, run: Run, upstream: FaultProvider) -> None:
@@ -277,7 +288,7 @@ def test_the_prompt_is_what_the_backend_gets(home: Home, run: Run, upstream: Fau
 def test_a_profile_that_cannot_be_used_is_two_lines_and_status_2(
     profile: str, message: str, hint: str | None, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command_line.run(["--profile-load", profile, "--prompt", "x"]) == 2
+    assert process.run(["--profile-load", profile, "--prompt", "x"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")

@@ -6,18 +6,15 @@ import io
 import json
 import stat
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 import pytest
 
+from tests.cli.command_line import Run
 from tests.cli.local_provider import Home
-from understudy.cli import main as command_line
-from understudy.cli import profile_list
+from understudy.cli import process, profile_list
 from understudy.config.schema import load_balancer_schema, standard_schema
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -25,7 +22,7 @@ def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs ``understudy profile``: status, stdout, stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        status = command_line.run(["profile", *arguments])
+        status = process.run(["profile", *arguments])
         return status, *capsys.readouterr()
 
     return run

@@ -11,8 +11,7 @@ import click
 import pytest
 
 from tests.cli.local_provider import Home, provider
-from understudy.cli import main as command_line
-from understudy.cli import performance, reference, stopping
+from understudy.cli import main, performance, process, reference, stopping
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "cli.md").read_text(encoding="utf-8")
@@ -41,7 +40,7 @@ def test_the_reference_holds_every_command_and_its_options() -> None:
 
 
 def test_the_guide_mentions_every_option_of_the_root_command() -> None:
-    for option in command_line.root.params:
+    for option in main.root.params:
         assert isinstance(option, click.Option)
         assert option.opts[-1] in GUIDE or option.opts[-1] in ("--plain", "--version", "--help"), option
 
@@ -63,7 +62,7 @@ def test_the_guides_objects_have_the_fields_that_are_printed(
         home.backend("broken", upstream.base_url, "cut")
         printed = []
         for name in ("answered", "broken"):
-            command_line.run(["--profile-load", name, "--prompt", "hello", "--json"])
+            process.run(["--profile-load", name, "--prompt", "hello", "--json"])
             printed.append(json.loads(capsys.readouterr().out))
     for example, real in zip(EXAMPLES, printed, strict=True):
         assert list(example) == list(real)

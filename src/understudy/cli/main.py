@@ -1,10 +1,8 @@
 """The root command.
 
 1. With ``--prompt`` it answers once, without it opens the session; a command's name runs that command.
-2. Whatever happens ends in an exit status and at most a few plain lines on stderr: 0 done, 1 failed,
-   2 usage or configuration, 130 interrupted, 141 stdout closed (nothing is printed then), 143 terminated.
-3. Commands are imported when they are needed.
-4. ``--debug`` alone means everything of ours; only ``--debug=PATTERNS`` takes patterns, so that the name of
+2. Commands are imported when they are needed.
+3. ``--debug`` alone means everything of ours; only ``--debug=PATTERNS`` takes patterns, so that the name of
    a command behind it is never taken for one.
 """
 
@@ -19,7 +17,7 @@ from typing import Any
 import click
 
 from understudy._version import __version__
-from understudy.cli import failures, saved_profiles, standard_streams, stopping
+from understudy.cli import failures, saved_profiles
 
 _COMMANDS = ("check", "demo", "faults", "profile")
 _COMPLETION_VARIABLE = "_UNDERSTUDY_COMPLETE"
@@ -34,7 +32,7 @@ git diff | understudy --profile-load testlb489 --prompt - --json
 
 
 class RootCommand(click.Group):
-    """Finds the commands (rule 3), and reads ``--debug`` (rule 4)."""
+    """Finds the commands (rule 2), and reads ``--debug`` (rule 3)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -178,28 +176,11 @@ def _refuse(context: click.Context, *names: str, without: str = "") -> None:
             raise click.UsageError(f"{option.opts[-1]} can't be used {where}")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line; the exit status. Raises nothing but SystemExit (rule 2)."""
-    standard_streams.prepare()
-    try:
-        status = _invoke(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        standard_streams.abandon_stdout()
-        status = stopping.STDOUT_CLOSED
-    except OSError as error:
-        standard_streams.abandon_stdout()
-        failures.show(error, sys.stderr)
-        status = failures.FAILED
-    except (KeyboardInterrupt, click.Abort):
-        status = stopping.INTERRUPTED
-    except stopping.Terminated:
-        status = stopping.TERMINATED
-    return status
+def invoke(arguments: Sequence[str]) -> int:
+    """Run a command; its status. Raises KeyboardInterrupt, and OSError for the standard streams.
 
-
-def _invoke(arguments: Sequence[str]) -> int:
-    """There are four ends: the command's own status, ``--help`` and the like, the streams', an error."""
+    There are five ends: a status, ``--help`` and the like, an interrupt, a stream that failed, an error.
+    """
     if _COMPLETION_VARIABLE in os.environ:
         root.main(list(arguments), "understudy", complete_var=_COMPLETION_VARIABLE)
     try:
@@ -207,7 +188,9 @@ def _invoke(arguments: Sequence[str]) -> int:
             return _run_command(context)
     except click.exceptions.Exit as end:
         return end.exit_code
-    except (OSError, click.Abort):
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except OSError:
         raise
     except Exception as error:
         failures.show(error, sys.stderr)
