@@ -15,6 +15,7 @@ UnderstudyError
 └── TransportError              what a transport tells the engine; never reaches a caller
     ├── ConnectFailed               refused, DNS, TLS, connect timeout
     ├── ConnectionReset             closed or reset with the HTTP message incomplete
+    │   └── BodyCutShort                closed before as many bytes as Content-Length promised
     └── ProtocolViolation           not HTTP, or beyond a limit
 
 The facts that errors carry live here too, because every ring speaks of them:
@@ -278,6 +279,10 @@ class ConnectFailed(TransportError):
 
 class ConnectionReset(TransportError):
     """The connection closed or was reset before the HTTP message was complete."""
+
+
+class BodyCutShort(ConnectionReset):
+    """The connection closed properly, but before as many bytes as Content-Length promised."""
 
 
 class ProtocolViolation(TransportError):

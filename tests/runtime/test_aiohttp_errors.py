@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import (
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
+from understudy.errors import BodyCutShort, ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
 from understudy.runtime.aiohttp_errors import map_exceptions, translate
 from understudy.runtime.aiohttp_wire import CONNECTING, RESOLVING, TLS_HANDSHAKE, Opening
 
@@ -148,7 +148,7 @@ CASES: list[tuple[aiohttp.ClientError | HttpProcessingError, str, type[Transport
     (
         caused(aiohttp.ClientPayloadError("…"), ContentLengthError("3 of 9")),
         CONNECTING,
-        ConnectionReset,
+        BodyCutShort,
         "connection closed with the body incomplete: 3 of 9",
     ),
     (

@@ -24,6 +24,7 @@ from tests.runtime.house import (
 )
 from understudy.core.settings import RetrySettings, Timeouts
 from understudy.errors import (
+    BodyCutShort,
     AttemptEntry,
     ConnectFailed,
     ConnectionReset,
@@ -243,6 +244,14 @@ async def test_a_connection_that_cannot_be_made_is_connect() -> None:
     house = House(Reply(head=[ConnectFailed("connection refused")]), speech("Hello"))
     show = await house.play()
     assert show.outcomes == [("a", "connect"), ("b", "success")]
+
+
+async def test_a_unary_body_short_of_its_content_length_is_protocol_a_stream_is_reset() -> None:
+    short = BodyCutShort("10 bytes missing")
+    house = House(Reply(headers=JSON_HEADERS, pieces=[b"{", short]), completion("Hello"), retry=ONCE)
+    assert (await house.play(stream=False)).outcomes == [("a", "protocol"), ("b", "success")]
+    house = House(stream(PREAMBLE, short), speech("Hello"), retry=ONCE)
+    assert (await house.play()).outcomes == [("a", "reset"), ("b", "success")]
 
 
 # Rule 5: empty answers

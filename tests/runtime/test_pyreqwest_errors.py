@@ -18,7 +18,7 @@ from pyreqwest.exceptions import (
 )
 from pyreqwest.http import Url
 
-from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
+from understudy.errors import BodyCutShort, ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
 from understudy.runtime.pyreqwest_errors import map_exceptions, translate
 
 PLAIN = Url("http://api.example.com/v1")
@@ -159,7 +159,7 @@ CASES: list[tuple[DetailedPyreqwestError, Url, type[TransportError], str]] = [
     (
         error(RequestError, "end of file before message length reached"),
         PLAIN,
-        ConnectionReset,
+        BodyCutShort,
         "connection lost: end of file before message length reached",
     ),
     (

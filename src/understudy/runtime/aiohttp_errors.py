@@ -13,7 +13,7 @@ from types import TracebackType
 import aiohttp
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 
-from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
+from understudy.errors import BodyCutShort, ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
 from understudy.runtime.aiohttp_wire import TLS_HANDSHAKE, Opening
 
 
@@ -93,7 +93,8 @@ def _tls_fault(error: ssl.SSLError) -> str:
 def _payload_fault(error: aiohttp.ClientPayloadError) -> TransportError:
     cause = error.__cause__
     if isinstance(cause, (TransferEncodingError, ContentLengthError)):
-        return ConnectionReset(f"connection closed with the body incomplete: {_first_line(cause.message)}")
+        kind = BodyCutShort if isinstance(cause, ContentLengthError) else ConnectionReset
+        return kind(f"connection closed with the body incomplete: {_first_line(cause.message)}")
     return ProtocolViolation(f"the body's framing is broken: {_first_line(str(error))}")
 
 

@@ -33,7 +33,7 @@ from understudy.runtime.aiohttp_wire import (
     tls_context,
 )
 from understudy.runtime.environment_proxy import EnvironmentProxies
-from understudy.runtime.head import HEAD_LIMIT, joined_headers
+from understudy.runtime.head import DEFAULT_HEADERS, HEAD_LIMIT, joined_headers
 from understudy.runtime.ports import HttpRequest
 
 _READ_LIMIT = 256 * 1024
@@ -161,8 +161,7 @@ def _new_session(fresh: bool) -> aiohttp.ClientSession:
             keepalive_timeout=None if fresh else _KEEP_ALIVE_SECONDS,
             socket_factory=open_socket,
         ),
-        headers={"accept-encoding": "identity"},
-        skip_auto_headers=("accept", "content-type", "user-agent"),
+        headers=DEFAULT_HEADERS,
         response_class=WatchedResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

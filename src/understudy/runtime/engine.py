@@ -178,9 +178,11 @@ class Call:
                     yield chunk
         except Closed:
             closed = BalancerClosed("the balancer was closed while the request ran")
-            raise self._completed(closed) from None
+            self._complete(closed)
+            raise closed from None
         except RequestError as error:
-            raise self._completed(error)
+            self._complete(error)
+            raise
         finally:
             self._leave(dispatch)
 
@@ -291,11 +293,10 @@ class Call:
         dispatch.answered(self._engine.clock.now())
         return self._exchange.held
 
-    def _completed(self, error: RequestError) -> RequestError:
-        """The error with all that is known by now: the trail, and the text that was passed on."""
+    def _complete(self, error: RequestError) -> None:
+        """Add all that is known by now: the trail, and the text that was passed on."""
         error.trail = self.trail
         error.partial = self.text
-        return error
 
     def _hidden(self, chunk: ChatChunk) -> bool:
         """The usage chunk that we asked for on our own account is not the caller's."""

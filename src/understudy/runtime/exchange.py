@@ -24,6 +24,7 @@ from understudy.core.attempt import Attempt, Tokens
 from understudy.core.deadline import Deadline
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.errors import (
+    BodyCutShort,
     ConnectFailed,
     ConnectionReset,
     FailureKind,
@@ -390,6 +391,9 @@ class Exchange:
         match error:
             case ConnectFailed():
                 return Failure(FailureKind.CONNECT, str(error))
+            case BodyCutShort() if not self._attempt.stream:
+                # Whole or not, its length was a lie; and what came of it is cut JSON.
+                return Failure(FailureKind.PROTOCOL, str(error))
             case ConnectionReset():
                 committed = self._attempt.committed_at is not None
                 return Failure(FailureKind.TRUNCATED if committed else FailureKind.RESET, str(error))

@@ -1,6 +1,7 @@
-"""The head of an answer, the same from every transport.
+"""Heads, the same over every transport.
 
-- Names are lower-case; the values of a repeated header are joined by ``", "``.
+- What a request does not say of itself is said by `DEFAULT_HEADERS`; what it says wins.
+- In an answer names are lower-case; the values of a repeated header are joined by ``", "``.
 - A value is text that can be encoded again: bytes that are not UTF-8 are read as Latin-1.
 - A head is at most `HEAD_LIMIT` bytes.
 """
@@ -9,7 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from understudy._version import __version__
+
 HEAD_LIMIT = 64 * 1024
+DEFAULT_HEADERS = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "user-agent": f"understudy/{__version__}",
+}
 
 
 def joined_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

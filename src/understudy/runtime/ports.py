@@ -64,7 +64,8 @@ class HttpResponse(Protocol):
         """What has arrived and was not read yet, at most 256 KiB; waits if nothing has; ``b""`` at
         the proper end of the body.
 
-        Raises `ConnectionReset` when the connection ends or resets with the body incomplete,
+        Raises `ConnectionReset` when the connection ends or resets with the body incomplete (as
+        `BodyCutShort` where it ended properly, short of its Content-Length),
         `ProtocolViolation` when the framing is broken. Cancelling it closes the connection.
         """
         ...

@@ -11,7 +11,7 @@ from types import TracebackType
 from pyreqwest.exceptions import BuilderError, ConnectTimeoutError, DecodeError, DetailedPyreqwestError
 from pyreqwest.http import Url
 
-from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
+from understudy.errors import BodyCutShort, ConnectFailed, ConnectionReset, ProtocolViolation, TransportError
 
 
 class map_exceptions:  # noqa: N801 - reads as the statement it is
@@ -50,7 +50,8 @@ def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float) -
         return ConnectFailed(_connect_fault(causes, last, url))
     if "chunk" in last and "EOF" not in last:
         return ProtocolViolation(f"the body's framing is broken: {last}")
-    return ConnectionReset(f"connection lost: {last}")
+    kind = BodyCutShort if last == "end of file before message length reached" else ConnectionReset
+    return kind(f"connection lost: {last}")
 
 
 def _phase(causes: list[str], url: Url) -> str:

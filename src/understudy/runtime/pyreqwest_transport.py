@@ -30,7 +30,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from understudy.errors import ConfigurationError, ConnectFailed, ConnectionReset, ProtocolViolation
-from understudy.runtime.head import HEAD_LIMIT, head_size, joined_headers
+from understudy.runtime.head import DEFAULT_HEADERS, HEAD_LIMIT, head_size, joined_headers
 from understudy.runtime.ports import HttpRequest
 
 try:
@@ -175,7 +175,7 @@ class PyreqwestTransport:
 
 
 def _build(connect_timeout: float, ca_file: str | None, silence_limit: float) -> Client:
-    builder = ClientBuilder().default_headers({"accept-encoding": "identity"})
+    builder = ClientBuilder().default_headers(DEFAULT_HEADERS)
     builder = builder.follow_redirects(False)
     builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
     builder = builder.connect_timeout(timedelta(seconds=connect_timeout))
