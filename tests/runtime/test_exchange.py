@@ -24,8 +24,8 @@ from tests.runtime.house import (
 )
 from understudy.core.settings import RetrySettings, Timeouts
 from understudy.errors import (
-    BodyCutShort,
     AttemptEntry,
+    BodyCutShort,
     ConnectFailed,
     ConnectionReset,
     DeadlineExceeded,
