@@ -82,6 +82,7 @@ class Peer:
                 way.cancel()
             await asyncio.wait(ways)
             writer.transport.abort()
+            writer.close()
 
     def close(self) -> None:
         self._writer.close()

@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from tests.e2e.servers import Peer, Script, Server, deaf_port, free_port, serve
+from understudy._version import __version__
 from understudy.errors import ConnectFailed, ConnectionReset, ProtocolViolation
 from understudy.runtime.aiohttp_transport import AiohttpTransport
 from understudy.runtime.ports import HttpRequest, HttpResponse, Transport
@@ -148,8 +149,21 @@ async def test_the_request_arrives_as_it_was_given(transport: Transport) -> None
     assert body == b'{"n": 1}'
     assert "authorization: bearer k" in lines
     assert "content-length: 8" in lines
-    assert "accept-encoding: identity" in lines
-    assert not [line for line in lines if line.startswith(("content-type", "cookie", "referer"))]
+    assert not [line for line in lines if line.startswith(("cookie", "referer"))]
+
+
+@every_adapter()
+async def test_what_the_request_leaves_out_is_said_by_default(transport: Transport) -> None:
+    given = {"accept-encoding": "gzip", "User-Agent": "mine"}
+    async with serve(answering(OK)) as server:
+        await rest_of(await transport.send(HttpRequest(server.url, {}, b"{}")))
+        await rest_of(await transport.send(HttpRequest(server.url, given, b"{}")))
+    without, own = (request.decode().lower().split("\r\n") for request in server.requests)
+    assert {"accept: */*", "accept-encoding: identity", f"user-agent: understudy/{__version__}"} <= set(
+        without
+    )
+    assert {"accept-encoding: gzip", "user-agent: mine"} <= set(own)
+    assert len([line for line in own if line.startswith(("accept-encoding", "user-agent"))]) == 2
 
 
 @every_adapter()
