@@ -39,7 +39,7 @@ class Stage:
         self.home = home
         self.upstream = upstream
         self.environ = {**os.environ, "UNDERSTUDY_HOME": str(home)}
-        for name in ("UNDERSTUDY_DEBUG", "http_proxy", "HTTP_PROXY"):
+        for name in ("UNDERSTUDY_DEBUG", "http_proxy", "HTTP_PROXY", "PYTHONUNBUFFERED"):
             self.environ.pop(name, None)
 
     def model(self, name: str) -> None:

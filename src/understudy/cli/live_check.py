@@ -23,7 +23,7 @@ from understudy.library.chat_stream import ChatStream
 PROMPT = "Say OK."
 _TOKENS = 16
 _NEWER_FIELD = "max_completion_tokens"
-_ONCE = {"failover_retry_count": 1, "wait_for_capacity_ms": 0, "retry_after_max_ms": 0}
+_ONCE = {"failover_retry_count": 1}
 
 
 @dataclass(frozen=True, slots=True)

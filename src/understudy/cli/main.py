@@ -75,7 +75,7 @@ def _with_patterns(args: Sequence[str], taking_values: set[str]) -> list[str]:
         spelled.append(f"--debug={_EVERYTHING}" if argument == "--debug" else argument)
         if argument in taking_values:
             spelled.extend(next(([value] for value in rest), []))
-        elif not argument.startswith("-") or argument == "--":
+        elif not argument.startswith("-"):
             break
     return [*spelled, *rest]
 
