@@ -8,8 +8,8 @@ A `Watch` is put on every connection at its first request and stays for the conn
 - bytes that arrive while a connection lies idle answer nobody: the connection is dropped, so they
   can never be taken for the next request's answer;
 - a head that does not end is cut off;
-- framing that breaks in mid-body ends the body with an error, and so do a reset where the body has
-  no length of its own and a connection we closed while somebody reads;
+- a reset in mid-body is a reset, whether or not the body has a length of its own; framing that
+  breaks there ends the body with an error, and so does a connection we closed while somebody reads;
 - what arrived before such an end is read first, however late;
 - a connection given up in the middle is aborted: a polite close would wait for a silent peer, to
   take unsent bytes or to end TLS.
@@ -137,11 +137,15 @@ class Watch(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._watches.discard(self)
         content, fault = self._content, self._parser.exception()
+        if content is not None and error is not None:
+            # First, so that a reader that waits hears of the reset, not of the bytes it cost.
+            content.set_exception(aiohttp.ClientOSError())
         self._parser.connection_lost(error)
-        if content is None or content.exception() is not None:
+        if content is None:
             return
-        # A body without a length of its own ends here, and properly so unless by a reset.
-        if error is not None or not content.is_eof():
+        if error is not None:
+            content.set_exception(aiohttp.ClientOSError())
+        elif content.exception() is None and not content.is_eof():
             content.set_exception(fault or aiohttp.ClientConnectionError("connection lost in the body"))
 
     def _rest(self) -> None:
