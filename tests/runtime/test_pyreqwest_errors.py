@@ -193,9 +193,15 @@ CASES: list[tuple[DetailedPyreqwestError, Url, type[TransportError], str]] = [
 def test_each_text_has_its_class_and_a_message_to_act_on(
     theirs: DetailedPyreqwestError, url: Url, kind: type[TransportError], message: str
 ) -> None:
-    ours = translate(theirs, url, 5.0)
+    ours = translate(theirs, url, 5.0, True)
     assert type(ours) is kind
     assert str(ours) == message
+
+
+def test_only_a_body_with_a_length_can_fall_short_of_it() -> None:
+    """It says the same of a chunk that is cut in the middle."""
+    theirs = error(RequestError, "end of file before message length reached")
+    assert type(translate(theirs, PLAIN, 5.0, False)) is ConnectionReset
 
 
 def test_the_border_lets_ours_out_with_theirs_as_cause() -> None:

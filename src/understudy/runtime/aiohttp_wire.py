@@ -136,17 +136,25 @@ class Watch(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._watches.discard(self)
-        content, fault = self._content, self._parser.exception()
-        if content is not None and error is not None:
-            # First, so that a reader that waits hears of the reset, not of the bytes it cost.
-            content.set_exception(aiohttp.ClientOSError())
+        if self._content is None:
+            self._parser.connection_lost(error)
+        elif error is None:
+            self._end_body(self._content)
+        else:
+            self._break_body(self._content, error)
+
+    def _end_body(self, content: aiohttp.StreamReader) -> None:
+        """The parser knows if it was whole, but tells nobody if it had already failed or we closed."""
+        fault = self._parser.exception() or aiohttp.ClientConnectionError("connection lost in the body")
+        self._parser.connection_lost(None)
+        if content.exception() is None and not content.is_eof():
+            content.set_exception(fault)
+
+    def _break_body(self, content: aiohttp.StreamReader, error: Exception) -> None:
+        """A reset. The parser would make it an end, or a body too short: hence before and after it."""
+        content.set_exception(aiohttp.ClientOSError())
         self._parser.connection_lost(error)
-        if content is None:
-            return
-        if error is not None:
-            content.set_exception(aiohttp.ClientOSError())
-        elif content.exception() is None and not content.is_eof():
-            content.set_exception(fault or aiohttp.ClientConnectionError("connection lost in the body"))
+        content.set_exception(aiohttp.ClientOSError())
 
     def _rest(self) -> None:
         """The answer is complete: bytes that come now answer nobody."""
@@ -176,15 +184,12 @@ class WatchedResponse(aiohttp.ClientResponse):
     async def read_any(self) -> bytes:
         """What has arrived; a fault only once everything before it is read."""
         try:
-            data = await self.content.readany()
+            return await self.content.readany()
         except (aiohttp.ClientError, HttpProcessingError):
             data = _left_behind(self.content)
             if not data:
                 raise
-        fault = self.content.exception()
-        if not data and fault is not None:
-            raise fault
-        return data
+            return data
 
     def _stand_between(self, connection: Connection) -> bool:
         """Put the connection under watch; was it already?"""

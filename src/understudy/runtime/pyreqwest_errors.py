@@ -15,13 +15,17 @@ from understudy.errors import BodyCutShort, ConnectFailed, ConnectionReset, Prot
 
 
 class map_exceptions:  # noqa: N801 - reads as the statement it is
-    """The border: inside ``with map_exceptions(url, connect_timeout)`` pyreqwest's leave as ours."""
+    """The border: inside ``with map_exceptions(url, connect_timeout)`` pyreqwest's leave as ours.
 
-    __slots__ = ("_connect_timeout", "_url")
+    `sized` is to be set once the answer is known to have a Content-Length.
+    """
+
+    __slots__ = ("_connect_timeout", "_url", "sized")
 
     def __init__(self, url: Url, connect_timeout: float) -> None:
         self._url = url
         self._connect_timeout = connect_timeout
+        self.sized = False
 
     def __enter__(self) -> None:
         return None
@@ -30,10 +34,10 @@ class map_exceptions:  # noqa: N801 - reads as the statement it is
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, DetailedPyreqwestError):
-            raise translate(error, self._url, self._connect_timeout) from error
+            raise translate(error, self._url, self._connect_timeout, self.sized) from error
 
 
-def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float) -> TransportError:
+def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float, sized: bool) -> TransportError:
     """Ours for one of pyreqwest's."""
     causes = [cause["message"] for cause in error.details["causes"] or ()]
     last = causes[-1] if causes else error.message
@@ -50,8 +54,9 @@ def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float) -
         return ConnectFailed(_connect_fault(causes, last, url))
     if "chunk" in last and "EOF" not in last:
         return ProtocolViolation(f"the body's framing is broken: {last}")
-    kind = BodyCutShort if last == "end of file before message length reached" else ConnectionReset
-    return kind(f"connection lost: {last}")
+    # It says the same of a chunk that is cut in the middle.
+    short = sized and last == "end of file before message length reached"
+    return (BodyCutShort if short else ConnectionReset)(f"connection lost: {last}")
 
 
 def _phase(causes: list[str], url: Url) -> str:

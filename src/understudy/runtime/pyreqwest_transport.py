@@ -92,6 +92,7 @@ class PyreqwestResponse:
         self._closed = False
         self.status = response.status
         self.headers = joined_headers(_readable(response.headers))
+        border.sized = "content-length" in self.headers
 
     async def read(self) -> bytes:
         if self._closed and not self._ended:
