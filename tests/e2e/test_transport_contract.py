@@ -327,10 +327,15 @@ async def test_an_answer_closed_half_read_closes_its_connection(transport: Trans
 
 
 @every_adapter()
-async def test_http_1_0_ends_with_its_connection(transport: Transport) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_http_1_0_ends_with_its_connection(transport: Transport, late: bool) -> None:
     async with serve(once(b"HTTP/1.0 200 OK\r\n\r\nall of it")) as server:
         for _ in range(2):
-            assert await rest_of(await transport.send(ask(server.url))) == b"all of it"
+            response = await transport.send(ask(server.url))
+            if late:
+                await server.stopped()
+                await asyncio.sleep(0.05)
+            assert await rest_of(response) == b"all of it"
     assert len(server.peers) == 2
 
 
