@@ -381,11 +381,19 @@ class TestToolCalls:
         assert self.told(
             {"id": "a", "function": {"name": "f", "arguments": "1"}},
             {"function": {"arguments": "2"}},
-            {"id": "a", "function": {"arguments": "3"}},
+            {"id": "a", "function": {"name": "f", "arguments": "3"}},
             {"id": "b", "function": {"name": "f", "arguments": "4"}},
             {"function": {"name": "g", "arguments": "5"}},
             {"function": {"name": "", "arguments": "6"}},
-        ) == {"call 0": ["a", "f", "123"], "call 1": ["b", "f", "4"], "call 2": [None, "g", "56"]}
+            {"id": "c", "function": {"arguments": "7"}},
+            {"custom": {"name": "h", "input": "8"}},
+        ) == {
+            "call 0": ["a", "f", "123"],
+            "call 1": ["b", "f", "4"],
+            "call 2": [None, "g", "56"],
+            "call 3": ["c", None, "7"],
+            "call 4": [None, "h", "8"],
+        }
 
     def test_a_delta_that_brings_nothing_begins_no_call(self) -> None:
         assert self.told({"extra_content": {}}, {"id": "a", "function": {"name": "f"}}) == {
@@ -629,7 +637,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("reason", [*sorted(ERROR_REASONS), "ERROR", "function_call_filter: OTHER"])
     def test_some_finish_reasons_are_errors(self, reason: str) -> None:
-        items = decoded([event(delta(reason, content="x")), STOP])
+        items = decoded([event(delta(reason, content="x") | {"x_groq": {"id": "r"}}), STOP])
         assert summary(items) == {"failure": ("server_error", None)}
         assert isinstance(items[0], Failure)
         assert items[0].message == f"finish_reason {reason}"
@@ -782,6 +790,11 @@ class TestUnary:
             answer({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]})
         )
         assert chunk.text == "ab"
+
+    def test_one_choice_is_enough_unless_more_were_asked_for(self) -> None:
+        assert decode_unary(b'{"choices":[{"message":{}}]}') == [
+            ChatChunk(raw=b'{"choices":[{"message":{}}]}')
+        ]
 
     def test_a_missing_finish_reason_is_not_made_up(self) -> None:
         chunk = only_chunk(answer({"content": "x"}, None))

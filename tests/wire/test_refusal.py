@@ -218,7 +218,11 @@ class TestMessage:
             (503, b"no <b>healthy</b> upstream", "503 Service Unavailable: no healthy upstream"),
             (529, anthropic("Overloaded", "overloaded_error"), "529 Overloaded"),
             (524, b"", "524 Origin Answered Too Late"),
+            (498, b"", "498 Capacity Exceeded"),
+            (521, b"", "521 Origin Down"),
+            (529, b"", "529 Overloaded"),
             (599, b"", "599"),
+            (502, b"bad \xff gate\xfeway", "502 Bad Gateway: bad gate way"),
             (
                 400,
                 openai("one\r\n\ttwo\x00\x1b[31m\u202ethree \ud83d"),

@@ -588,7 +588,7 @@ def sniff(content_type: str | None, first_bytes: bytes) -> Literal["sse", "json"
         return "json"
     if _FIELD.match(start):
         return "sse"
-    if start and not _BOM.startswith(start):
+    if not _BOM.startswith(start):
         return "sse" if any(name.startswith(start) for name in _FIELDS) else "unknown"
     return _kind_of_type((content_type or "").partition(";")[0].strip().lower())
 
