@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from understudy.faults import FaultProvider, Request
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def faults() -> None:
     """A provider that misbehaves on command, for trying out failover."""
 
