@@ -174,8 +174,7 @@ class TestOpening:
         circuit.bad()
         assert circuit.state() is State.OPEN
 
-    def test_the_rate_is_exact_where_it_is_met_exactly(self) -> None:
-        """0.55 times twenty is a little more than eleven."""
+    def test_the_rate_opens_where_it_is_met_exactly(self) -> None:
         circuit = Circuit(failure_rate=0.55)
         circuit.good(9)
         circuit.bad(10)
@@ -478,8 +477,7 @@ class TestProbes:
         for permit in old:
             circuit.opens(permit)
             circuit.ends(permit)
-        circuit.bad(2)
-        circuit.cut()
+        circuit.bad(3)
         assert circuit.state() is State.OPEN
 
     def test_the_last_failure_is_remembered_whenever_its_attempt_began(self) -> None:
@@ -500,8 +498,9 @@ class TestEarlyProbe:
         assert circuit.state() is State.HALF_OPEN
         assert circuit.refused()
 
-    @pytest.mark.parametrize("circuit", [Circuit(), half_open()], ids=["closed", "half-open"])
-    def test_only_of_an_open_circuit(self, circuit: Circuit) -> None:
+    @pytest.mark.parametrize("state", [Circuit, half_open])
+    def test_only_of_an_open_circuit(self, state: Callable[[], Circuit]) -> None:
+        circuit = state()
         assert circuit.breaker.try_acquire_early(circuit.now, circuit.settings) is None
 
     def test_is_allowed_after_a_sixth_of_the_time_the_circuit_stays_open(self) -> None:

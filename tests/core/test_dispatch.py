@@ -61,6 +61,13 @@ class TestFirstStep:
         stage.advance(1000)
         assert type(walk.gives_up()) is AllBackendsFailed
 
+    def test_an_attempt_that_was_cut_short_ends_the_walk(self) -> None:
+        stage = Stage("ab")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.is_abandoned()
+        assert type(walk.gives_up()) is DeadlineExceeded
+
     def test_the_deadline_is_the_requests_own(self) -> None:
         stage = Stage("a", request_timeout=5.0)
         walk = stage.begin()
@@ -135,6 +142,15 @@ class TestAgain:
         walk.asks("a")
         stage.set(count=2)
         walk.fails("reset")
+        walk.asks("b")
+
+    def test_also_for_a_walk_in_its_back_off(self) -> None:
+        stage = Stage("ab")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("reset")
+        walk.waits()
+        stage.set(count=1)
         walk.asks("b")
 
     def test_an_empty_answer_is_asked_for_once_more(self) -> None:
@@ -404,8 +420,19 @@ class TestNext:
         walk.fails("connect")
         walk.gives_up()
 
+    def test_however_long_ago_it_was(self) -> None:
+        stage = Stage("abc")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("connect")
+        walk.asks("b")
+        walk.fails("auth", after=50.0)
+        walk.asks("c")
+        walk.fails("auth")
+        walk.asks("a")
+
     def test_after_its_back_off(self) -> None:
-        stage = Stage("ab", members={})
+        stage = Stage("ab")
         walk = stage.begin()
         for name in "ab":
             walk.asks(name)
@@ -757,9 +784,12 @@ class TestWait:
         walk.fails("reset", after=100)
         walk.rests(0.5)
         walk.asks("a")
-        stage.set(count=3)
-        walk.fails("rate_limited", retry_after=15.0)
+        stage.set(count=4)
+        walk.fails("rate_limited", retry_after=15.0, after=50)
         walk.rests(15.0)
+        walk.asks("a")
+        walk.fails("rate_limited", retry_after=5.0, after=50)
+        walk.rests(5.0)
         walk.asks("a")
 
     def test_no_waiting_at_all_if_so_configured(self) -> None:
@@ -778,6 +808,16 @@ class TestWait:
         stage.begin().asks("b")
         walk.rests(10.0)
         assert type(walk.gives_up()) is DeadlineExceeded
+
+    def test_nor_is_a_probe_before_the_end_of_the_back_off(self) -> None:
+        stage = Stage("ab", delay=10.0)
+        stage.member("b").bench(stage.now, 8.0, 900.0)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("connect")
+        stage.open("a")
+        walk.rests(8.0)
+        walk.asks("b")
 
     def test_members_that_are_out_for_this_request_are_not_waited_for(self) -> None:
         stage = Stage("ab", problems={"b": SkipReason.NO_KEY})
@@ -967,7 +1007,17 @@ class TestContextLength:
         assert stage.state("a") is State.CLOSED
         assert stage.member("a").metrics.refused == 1
 
-    def test_a_smaller_one_is_neither_waited_for_nor_asked_as_a_last_resort(self) -> None:
+    def test_a_smaller_one_is_neither_waited_for_nor_probed(self) -> None:
+        stage = Stage("abc", members={name: {"context_limit": 8} for name in "abc"})
+        stage.open("c")
+        stage.advance(10)
+        walk = stage.begin()
+        walk.asks("a")
+        stage.member("b").bench(stage.now, 1.0, 900.0)
+        walk.fails("context_length")
+        assert isinstance(walk.gives_up(), RequestRejected)
+
+    def test_nor_is_it_asked_as_a_last_resort(self) -> None:
         stage = Stage("ab", members={"a": {"context_limit": 4}, "b": {"context_limit": 8}})
         walk = stage.begin()
         walk.asks("a")
@@ -975,6 +1025,20 @@ class TestContextLength:
         walk.asks("b")
         walk.fails("context_length")
         walk.gives_up()
+
+
+class TestAfterContent:
+    """Rule 12."""
+
+    def test_nobody_else_is_asked(self) -> None:
+        stage = Stage("ab")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.commits()
+        walk.fails("server_error", in_stream=True)
+        error = walk.gives_up()
+        assert type(error) is AllBackendsFailed
+        assert [cause.kind for cause in error.causes] == [FailureKind.SERVER_ERROR]
 
 
 class TestEmpty:
@@ -1014,15 +1078,6 @@ class TestEmpty:
         walk.asks("b")
         walk.fails("empty", terminal=True)
         assert type(walk.gives_up()) is AllBackendsFailed
-
-    def test_so_does_one_that_was_abandoned(self) -> None:
-        stage = Stage("ab", count=1)
-        walk = stage.begin()
-        walk.asks("a")
-        walk.is_abandoned()
-        walk.asks("b")
-        walk.fails("empty", terminal=True)
-        walk.gives_up()
 
     def test_it_is_a_refusal_and_not_counted(self) -> None:
         stage = Stage("ab", breaker={"failure_threshold": 1})

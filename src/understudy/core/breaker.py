@@ -228,7 +228,6 @@ class Breaker:
         if sum(not o.good and o.inside(now, settings) for o in both) < settings.failure_threshold:
             return False
         newest = [outcome.good for outcome in series if outcome.inside(now, settings)]
-        # Divided, not multiplied: 11 / 20 is the very float that 55 % is, 0.55 * 20 is more than 11.
         return newest.count(False) / len(newest) >= settings.failure_rate
 
     def _probe(self, now: float, settings: BreakerSettings) -> Permit:

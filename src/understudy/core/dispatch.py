@@ -4,7 +4,8 @@ The runtime calls `next_step`, carries it out, reports `commit` and `settle`, an
 
 Rules, in the order in which `next_step` looks at them:
 
-1. A verdict that a failure has already brought stands; the request's deadline ends the walk.
+1. A verdict that a failure has already brought stands; the request's deadline ends the walk, and so
+   does an attempt that it cut short.
 2. The backend that just failed is asked again where its failure's kind allows it and it has attempts
    left, after the back-off. A short Retry-After of the first-ranked member takes the back-off's place,
    if the policy waits for its first. Where its circuit has opened meanwhile, or it is benched for
@@ -25,6 +26,7 @@ What a failure allows is the table in `core.outcome`, with these exceptions:
 10. If every member asked ended empty but properly, the last empty answer is the answer.
 11. A member whose context window was too small rules out all others that are no larger; one of unknown
     window rules out only itself.
+12. After its first content a request is never begun again elsewhere: a failure then ends the walk.
 
 Every attempt that was started is settled exactly once; leaving the dispatch settles what is left.
 """
@@ -118,6 +120,7 @@ class Dispatch:
         "_attempts",
         "_blocked",
         "_causes",
+        "_cut_short",
         "_ended",
         "_jitter",
         "_larger_than",
@@ -157,6 +160,7 @@ class Dispatch:
         self._again: Member | None = None
         self._verdict: GiveUp | None = None
         self._blocked = False
+        self._cut_short = False
         self._larger_than: int | None = None
         self._waited = 0.0
         self._waiting_since: float | None = None
@@ -174,7 +178,7 @@ class Dispatch:
             self._waiting_since = None
         if self._verdict is not None:
             return self._verdict
-        if self.deadline.passed(now):
+        if self._cut_short or self.deadline.passed(now):
             return GiveUp(verdict.too_late(self._request_timeout, self._causes, self.trail))
         if self._again is not None:
             step = self._ask_again(self._again, now)
@@ -263,9 +267,10 @@ class Dispatch:
 
     def _ask_again(self, member: Member, now: float) -> Step | None:
         """Rule 2. None when the walk moves on."""
-        not_before = self._standings[member.index].not_before
-        circuit_holds = not member.breaker.admits(now, self.pool.settings.breaker)
-        if circuit_holds or member.benched_until > not_before or self.deadline.at <= not_before:
+        standing = self._standings[member.index]
+        not_before = standing.not_before
+        held = member.benched_until > not_before or not member.breaker.admits(now, self.pool.settings.breaker)
+        if held or self._spent(standing) or self.deadline.at <= not_before:
             self._again = None
             return None
         if now < not_before:
@@ -461,6 +466,7 @@ class Dispatch:
         )
 
     def _abandoned(self, attempt: Attempt, outcome: Abandoned, now: float) -> None:
+        self._cut_short = True
         attempt.member.metrics.cancelled += 1
         self._release(attempt, now)
         duration = now - attempt.started_at
@@ -492,8 +498,7 @@ class Dispatch:
             self.events.append(ConfigurationWarning(now, self.request, member.name, failure.message))
         self._blame(attempt, failure, now)
         self._bench(member, failure, now)
-        if attempt.committed_at is None:
-            self._decide(attempt, failure, now)
+        self._decide(attempt, failure, now)
 
     def _blame(self, attempt: Attempt, failure: Failure, now: float) -> None:
         if not failure.counts:
@@ -524,9 +529,9 @@ class Dispatch:
         self.events.append(BackendBenched(now, self.request, member.name, until - now))
 
     def _decide(self, attempt: Attempt, failure: Failure, now: float) -> None:
-        """What the walk may do after a failure before content."""
-        retry = self.pool.settings.retry
-        if failure.kind is FailureKind.INTERNAL or (failure.kind in _NETWORK and not retry.on_network_errors):
+        """What the walk may do after a failure (rules 7 and 12, then those of its kind)."""
+        stays = failure.kind in _NETWORK and not self.pool.settings.retry.on_network_errors
+        if stays or attempt.committed_at is not None:
             self._verdict = GiveUp(verdict.failed(self.pool, self._causes, self.trail, now))
             return
         self._plan_again(attempt, failure, now)

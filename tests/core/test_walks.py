@@ -1,0 +1,428 @@
+"""Any walks over one pool: several requests at once, random outcomes at random times, live settings.
+
+What holds whatever happens is stated as invariants; whom a walk may ask is checked at every attempt,
+against facts gathered outside the engine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.core.stage import failure
+from understudy.core.attempt import Attempt, Tokens
+from understudy.core.breaker import State
+from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Step, Wait
+from understudy.core.events import Event, RequestEnded
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.policies import BY_NAME
+from understudy.core.pool import Member, Pool
+from understudy.core.settings import (
+    BreakerSettings,
+    MemberSettings,
+    PoolSettings,
+    RetrySettings,
+    Timeouts,
+)
+from understudy.core.stats import stats
+from understudy.errors import AttemptEntry, FailureKind, SkipReason
+
+NEVER_AGAIN = {"timeout", "quota", "auth", "model_not_found", "context_length", "invalid_request"}
+
+BREAKERS = st.builds(
+    BreakerSettings,
+    enabled=st.sampled_from([True, True, True, False]),
+    failure_threshold=st.integers(1, 3),
+    recovery_timeout=st.sampled_from([1.0, 6.0, 30.0]),
+    failure_rate=st.sampled_from([0.0, 0.5]),
+    half_open_max=st.integers(1, 2),
+)
+RETRIES = st.builds(
+    RetrySettings,
+    count=st.integers(1, 3),
+    delay=st.sampled_from([0.0, 0.5, 10.0]),
+    on_network_errors=st.sampled_from([True, True, True, False]),
+    status_codes=st.sampled_from([None, None, frozenset(), frozenset({400, 500})]),
+    retry_after_max=st.sampled_from([0.0, 2.0]),
+    wait_for_capacity=st.sampled_from([0.0, 5.0, 20.0]),
+    bench_max=st.sampled_from([1.0, 900.0]),
+    request_timeout=st.sampled_from([5.0, 600.0, 600.0]),
+)
+POOLS = st.builds(
+    PoolSettings, breaker=BREAKERS, retry=RETRIES, tpm_measure=st.sampled_from(["serving", "window"])
+)
+MEMBERS = st.builds(
+    MemberSettings,
+    timeouts=st.just(Timeouts()),
+    tpm_threshold=st.sampled_from([None, None, 100]),
+    context_limit=st.sampled_from([None, 8, 32]),
+)
+USUAL = ["connect", "reset", "server_error", "rate_limited", "timeout"]
+FAILURES = st.builds(
+    failure,
+    st.sampled_from(USUAL) | st.sampled_from(sorted(FailureKind)),
+    status=st.sampled_from([None, 400, 500]),
+    retry_after=st.sampled_from([None, None, 0.5, 2.0, 15.0]),
+    terminal=st.booleans(),
+)
+SECONDS = st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 5.0, 12.5, 31.0, 301.0])
+PICK = st.integers(0, 10**6)
+
+
+@dataclass(eq=False)
+class Played:
+    """One request as the test knows it: what was asked, and how each of that ended."""
+
+    dispatch: Dispatch
+    attempts: list[Attempt] = field(default_factory=list)
+    attempts_by_member: Counter[int] = field(default_factory=Counter)
+    never_again: set[int] = field(default_factory=set)
+    not_before: dict[int, float] = field(default_factory=dict)
+    too_small: int | None = None
+    step: Step | None = None
+
+    @property
+    def running(self) -> Attempt | None:
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.outcome is None else None
+
+    @property
+    def is_walking(self) -> bool:
+        return self.running is None
+
+    @property
+    def has_begun_to_answer(self) -> bool:
+        return any(attempt.committed_at is not None for attempt in self.attempts)
+
+
+@dataclass(frozen=True)
+class Before:
+    """A member just before a step."""
+
+    problem: SkipReason | None
+    benched_until: float
+    state: State
+    admits: bool
+    early_at: float
+
+    @classmethod
+    def of(cls, member: Member, pool: Pool, now: float) -> Before:
+        breaker, settings = member.breaker, pool.settings.breaker
+        return cls(
+            member.problem,
+            member.benched_until,
+            breaker.state(now, settings),
+            breaker.admits(now, settings),
+            pool.quiet_since + breaker.early_after(settings),
+        )
+
+
+class WalksMachine(RuleBasedStateMachine):
+    """Requests begin, go on, answer, fail and are left in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.pool = Pool("company", BY_NAME["failover"](), [], PoolSettings())
+        self.playing: list[Played] = []
+        self.begun = 0
+        self.results: Counter[str] = Counter()
+        self.outcomes: dict[int, Counter[str]] = {}
+        self.probes: list[Attempt] = []
+
+    @initialize(
+        policy=st.sampled_from(sorted(BY_NAME)),
+        members=st.lists(MEMBERS, min_size=1, max_size=4),
+        problem=st.sampled_from([None, None, None, SkipReason.MISSING]),
+        chosen=POOLS,
+    )
+    def open_the_house(
+        self, policy: str, members: list[MemberSettings], problem: SkipReason | None, chosen: PoolSettings
+    ) -> None:
+        company = [Member(f"m{index}", index, settings) for index, settings in enumerate(members)]
+        company[-1].problem = problem
+        self.pool = Pool("company", BY_NAME[policy](), company, chosen)
+        self.outcomes = {member.index: Counter() for member in company}
+
+    # What happens
+
+    @rule(seconds=SECONDS)
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(chosen=st.none() | POOLS)
+    def change_settings(self, chosen: PoolSettings | None) -> None:
+        self.pool.settings = chosen or self.pool.settings
+
+    @rule(pick=PICK, seconds=st.sampled_from([0.3, 4.0, 15.0, 500.0]))
+    def bench(self, pick: int, seconds: float) -> None:
+        """As another request's Retry-After would."""
+        self.some_member(pick).bench(self.now, seconds, 900.0)
+
+    @rule(pick=PICK, everybody=st.booleans())
+    def outage(self, pick: int, everybody: bool) -> None:
+        """Circuits open as by other requests' failures."""
+        for member in self.pool.members if everybody else [self.some_member(pick)]:
+            settings = self.pool.settings.breaker
+            for _ in range(20):
+                permit = member.breaker.try_acquire(self.now, settings)
+                if permit is not None:
+                    member.breaker.record_failure(permit, self.now, settings, after_content=False)
+            self.pool.quiet_since = self.now
+
+    @rule(pick=PICK, tokens=st.sampled_from([50.0, 600.0]))
+    def measure(self, pick: int, tokens: float) -> None:
+        member = self.some_member(pick)
+        member.window.generated.add(self.now, tokens, 60.0)
+
+    @precondition(lambda self: len(self.playing) < 6)
+    @rule(stream=st.booleans())
+    def begin(self, stream: bool) -> None:
+        self.playing.append(Played(self.pool.dispatch(self.now, lambda: 0.5, stream=stream)))
+        self.begun += 1
+        self.go_on(self.playing[-1])
+
+    @precondition(lambda self: any(played.is_walking for played in self.playing))
+    @rule(pick=PICK)
+    def step(self, pick: int) -> None:
+        """Also before a wait is over, as when a probe settles."""
+        walking = [played for played in self.playing if played.is_walking]
+        self.go_on(walking[pick % len(walking)])
+
+    @precondition(lambda self: any(isinstance(played.step, Wait) for played in self.playing))
+    @rule()
+    def the_first_wait_ends(self) -> None:
+        waiting = [(played.step.until, played) for played in self.playing if isinstance(played.step, Wait)]
+        until, played = min(waiting, key=lambda pair: pair[0])
+        self.now = max(self.now, until)
+        self.go_on(played)
+
+    @precondition(lambda self: any(played.running for played in self.playing))
+    @rule(pick=PICK, outcome=FAILURES, seconds=SECONDS)
+    def fail(self, pick: int, outcome: Failure, seconds: float) -> None:
+        self.now += seconds
+        self.settle(self.some_running(pick), outcome)
+
+    @precondition(lambda self: any(played.running for played in self.playing))
+    @rule(pick=PICK, seconds=SECONDS)
+    def commit(self, pick: int, seconds: float) -> None:
+        self.now += seconds
+        played = self.some_running(pick)
+        attempt = played.running
+        assert attempt is not None
+        if attempt.committed_at is None:
+            played.dispatch.commit(attempt, self.now)
+        elif attempt.evidence is not None:
+            attempt.evidence.content(self.now, 40.0)
+
+    @precondition(lambda self: any(played.running for played in self.playing))
+    @rule(pick=PICK, tokens=st.integers(0, 900))
+    def answer(self, pick: int, tokens: int) -> None:
+        played = self.some_running(pick)
+        attempt = played.running
+        assert attempt is not None
+        if attempt.committed_at is None:
+            played.dispatch.commit(attempt, self.now)
+        self.settle(played, Success(), Tokens(10, tokens, False, tokens))
+        played.dispatch.answered(self.now)
+        self.leave(played, "answered")
+
+    @precondition(lambda self: any(played.running for played in self.playing))
+    @rule(pick=PICK)
+    def abandon(self, pick: int) -> None:
+        """The deadline's way to end an attempt; the walk is asked once more."""
+        self.settle(self.some_running(pick), Abandoned())
+
+    @precondition(lambda self: self.playing)
+    @rule(pick=PICK, really=st.sampled_from([False, False, True]))
+    def caller_leaves(self, pick: int, really: bool) -> None:
+        if not really:
+            return
+        played = self.playing[pick % len(self.playing)]
+        if played.running is not None:
+            self.outcomes[played.running.member.index]["cancelled"] += 1
+        self.leave(played, "cancelled")
+
+    # How it is carried out
+
+    def some_member(self, pick: int) -> Member:
+        return self.pool.members[pick % len(self.pool.members)]
+
+    def some_running(self, pick: int) -> Played:
+        running = [played for played in self.playing if played.running]
+        return running[pick % len(running)]
+
+    def go_on(self, played: Played) -> None:
+        before = {member.index: Before.of(member, self.pool, self.now) for member in self.pool.members}
+        step = played.step = played.dispatch.next_step(self.now)
+        match step:
+            case Attempt():
+                self.may_be_asked(played, step, before[step.member.index])
+                self.begin_attempt(played, step)
+            case Wait():
+                assert self.now < step.until <= played.dispatch.deadline.at
+            case AcceptEmpty():
+                assert step.attempt is played.attempts[-1]
+                played.dispatch.answered(self.now)
+                self.leave(played, "answered")
+            case GiveUp():
+                assert step.error.trail == played.dispatch.trail
+                played.dispatch.failed(self.now)
+                self.leave(played, "failed")
+
+    def may_be_asked(self, played: Played, attempt: Attempt, before: Before) -> None:
+        index, retry = attempt.member.index, self.pool.settings.retry
+        assert not played.has_begun_to_answer
+        assert before.problem is None
+        assert self.now >= before.benched_until
+        assert before.admits or (before.state is State.OPEN and self.now >= before.early_at)
+        assert attempt.permit.probe == (before.state is not State.CLOSED)
+        assert played.attempts_by_member[index] < retry.count
+        assert index not in played.never_again
+        assert self.now >= played.not_before.get(index, 0.0)
+        assert not played.dispatch.deadline.passed(self.now)
+        limit = attempt.member.settings.context_limit
+        if played.too_small is not None and limit is not None:
+            assert limit > played.too_small
+
+    def begin_attempt(self, played: Played, attempt: Attempt) -> None:
+        played.attempts.append(attempt)
+        played.attempts_by_member[attempt.member.index] += 1
+        assert attempt.number == played.attempts_by_member[attempt.member.index]
+        if attempt.permit.probe:
+            self.probes.append(attempt)
+            self.no_more_probes_than_allowed(attempt)
+
+    def no_more_probes_than_allowed(self, newest: Attempt) -> None:
+        settings = self.pool.settings.breaker
+        lease = max(settings.recovery_timeout, 5.0)
+        live = [
+            probe
+            for probe in self.probes
+            if probe.member is newest.member
+            and probe.permit.generation == newest.permit.generation
+            and probe.outcome is None
+            and probe.committed_at is None
+            and self.now < probe.started_at + lease
+        ]
+        assert len(live) <= settings.half_open_max
+
+    def settle(self, played: Played, outcome: Outcome, tokens: Tokens | None = None) -> None:
+        attempt = played.running
+        assert attempt is not None
+        index = attempt.member.index
+        self.outcomes[index][self.word(outcome)] += 1
+        played.dispatch.settle(attempt, outcome, self.now, tokens)
+        if isinstance(outcome, Failure):
+            self.remember(played, attempt, outcome)
+
+    def remember(self, played: Played, attempt: Attempt, outcome: Failure) -> None:
+        """What this failure forbids for the rest of the request."""
+        index, retry = attempt.member.index, self.pool.settings.retry
+        if outcome.kind in NEVER_AGAIN:
+            played.never_again.add(index)
+        benches = outcome.retry_after is not None and outcome.kind in ("rate_limited", "server_error")
+        if not benches:
+            played.not_before[index] = self.now + retry.delay
+        if outcome.kind == "context_length" and (retry.status_codes is None):
+            limit = attempt.member.settings.context_limit or 0
+            played.too_small = max(played.too_small or 0, limit)
+
+    def word(self, outcome: Outcome) -> str:
+        match outcome:
+            case Success():
+                return "successes"
+            case Failure() as failed:
+                return "failures" if failed.counts or failed.kind == "internal" else "refused"
+            case _:
+                return "cancelled"
+
+    def leave(self, played: Played, result: str) -> None:
+        events = played.dispatch.take_events()
+        played.dispatch.leave(self.now)
+        events += played.dispatch.take_events()
+        self.told_once(events, result)
+        self.trail_tells_all(played)
+        self.playing.remove(played)
+        self.results[result] += 1
+
+    def told_once(self, events: list[Event], result: str) -> None:
+        ended = [event.result for event in events if isinstance(event, RequestEnded)]
+        assert ended == [result]
+
+    def trail_tells_all(self, played: Played) -> None:
+        entries = [entry for entry in played.dispatch.trail if isinstance(entry, AttemptEntry)]
+        asked = [(attempt.member.name, attempt.number) for attempt in played.attempts]
+        assert [(entry.backend, entry.attempt) for entry in entries] == asked
+        assert all(entry.duration is not None and entry.duration >= 0 for entry in entries)
+
+    # What always holds
+
+    @invariant()
+    def every_attempt_is_counted_once(self) -> None:
+        for member in self.pool.members:
+            metrics = member.metrics
+            running = sum(1 for played in self.playing if played.running and played.running.member is member)
+            assert metrics.in_flight == running
+            assert metrics.requests == (
+                metrics.successes + metrics.failures + metrics.refused + metrics.cancelled + running
+            )
+            counted = self.outcomes[member.index]
+            for word in ("successes", "failures", "refused", "cancelled"):
+                assert getattr(metrics, word) == counted[word]
+
+    @invariant()
+    def every_request_is_counted_once(self) -> None:
+        metrics = self.pool.metrics
+        assert metrics.requests == self.begun
+        assert metrics.in_flight == len(self.playing)
+        assert (metrics.answered, metrics.failed, metrics.cancelled) == tuple(
+            self.results[word] for word in ("answered", "failed", "cancelled")
+        )
+        assert metrics.failed_over <= metrics.answered
+
+    @invariant()
+    def looking_changes_nothing(self) -> None:
+        assert stats(self.pool, self.now, str) == stats(self.pool, self.now, str)
+
+    def teardown(self) -> None:
+        """Every walk comes to an end, whatever its attempts do; then every breaker lets a request in."""
+        endings = [
+            failure("reset"),
+            failure("rate_limited", retry_after=1.0),
+            failure("empty", terminal=True),
+        ]
+        for played in tuple(self.playing):
+            for turn in range(200):
+                if played not in self.playing:
+                    break
+                self.one_more_turn(played, replace(endings[turn % 3]))
+            assert played not in self.playing
+        self.every_request_is_counted_once()
+        self.every_attempt_is_counted_once()
+        for member in self.pool.members:
+            self.no_permit_has_leaked(member)
+
+    def one_more_turn(self, played: Played, ending: Failure) -> None:
+        if played.running is not None:
+            self.settle(played, ending)
+        elif isinstance(played.step, Wait):
+            self.now = max(self.now, played.step.until)
+            self.go_on(played)
+        else:
+            self.go_on(played)
+
+    def no_permit_has_leaked(self, member: Member) -> None:
+        settings: Any = self.pool.settings.breaker
+        assert not member.breaker.probing(self.now, settings)
+        shown = member.breaker.next_probe_at(self.now, settings)
+        assert member.breaker.admits(max(self.now, shown or 0.0), settings)
+
+
+TestAnyWalks = WalksMachine.TestCase
+TestAnyWalks.settings = settings(max_examples=100, stateful_step_count=50)
