@@ -283,9 +283,9 @@ class TestRequest:
         assert body["stop"] == [0, 1]
 
     def test_half_a_surrogate_pair_is_written_escaped(self) -> None:
-        messages = (MappingProxyType({"role": "user", "content": "\ud83d"}),)
+        messages = (MappingProxyType({"content": "\ud83d"}),)
         body = encode_request(ChatRequest(messages), model="m", stream=False, include_usage=False)
-        assert rb'"content":"\ud83d"' in body
+        assert body == rb'{"model":"m","messages":[{"content":"\ud83d"}],"stream":false}'
 
     def test_what_is_no_json_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match="complex is not JSON"):
@@ -346,6 +346,12 @@ class TestChunks:
         raw = json.dumps(body).encode()
         assert decoded([event(raw)]) == [ChatChunk(raw=raw)]
         assert not ChatChunk(raw=raw).has_content
+
+    def test_an_event_without_choices_still_names_model_and_id(self) -> None:
+        raw = b'{"choices":[],"model":"m","id":"i"}'
+        assert decoded([event(raw)]) == [ChatChunk(model="m", id="i", raw=raw)]
+        raw = b'{"choices":[],"model":"","id":""}'
+        assert decoded([event(raw)]) == [ChatChunk(raw=raw)]
 
     def test_comments_and_events_without_data_are_no_chunks(self) -> None:
         assert decoded([b": ping\n\ndata:\n\ndata:  \n\nevent: ping\n\n"]) == []
@@ -414,9 +420,15 @@ class TestToolCalls:
         assert chunk.tool_calls == (ToolCallDelta(0, "a"),)
         assert not chunk.has_content
 
+    def test_empty_strings_are_no_id_and_no_name(self) -> None:
+        calls = [{"index": 0, "id": "", "function": {"name": ""}}, {"index": 1, "id": ""}]
+        [chunk] = decoded([event(delta(tool_calls=calls))])
+        assert isinstance(chunk, ChatChunk)
+        assert chunk.tool_calls == (ToolCallDelta(0), ToolCallDelta(1))
+
     def test_arguments_as_an_object_become_json(self) -> None:
-        call = {"index": 0, "function": {"name": "f", "arguments": {"město": "Brno"}}}
-        assert self.told(call) == {"call 0": [None, "f", '{"město":"Brno"}']}
+        call = {"index": 0, "function": {"name": "f", "arguments": {"město": "Brno", "n": 1}}}
+        assert self.told(call) == {"call 0": [None, "f", '{"město":"Brno","n":1}']}
 
     def test_a_custom_tools_input_stands_for_its_arguments(self) -> None:
         call = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "f", "input": "free text"}}
@@ -618,7 +630,7 @@ class TestErrors:
                 None,
                 id="by name",
             ),
-            pytest.param(b"event: error\ndata: it broke\n\n", "server_error", None, id="in plain words"),
+            pytest.param(b"event: error\ndata: it \xffbroke\n\n", "server_error", None, id="in plain words"),
             pytest.param(
                 b'data: {"error": {"message": "rate limit \\ud83d"}}\n\n',
                 "rate_limited",
@@ -676,6 +688,18 @@ class TestCharacters:
             "choices": [{"index": "0", "delta": {"content": "x"}}],
         }  # fmt: skip
         assert summary(decoded([event(data)])) == {"text": "x"}
+
+    def test_an_event_with_half_a_pair_is_read_like_any_other(self) -> None:
+        data = (
+            rb'{"id":"i","model":"m","choices":[{"delta":{"content":"x\ud83d"}}],'
+            rb'"x_groq":{"usage":{"prompt_tokens":1}}}'
+        )
+        assert decoded([event(data)]) == [ChatChunk("x", usage=Usage(1), model="m", id="i", raw=data)]
+
+    @pytest.mark.parametrize("field", ["object", "type"])
+    def test_an_error_with_half_a_pair_is_told_by_its_own_fields(self, field: str) -> None:
+        data = b'{"%s":"error","message":"rate limit \\ud83d"}' % field.encode()
+        assert summary(decoded([event(data)])) == {"failure": ("rate_limited", None)}
 
     def test_a_half_that_stays_alone_is_replaced_at_the_end(self) -> None:
         half = rb"\ud83d"
