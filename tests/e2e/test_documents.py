@@ -1,5 +1,5 @@
-"""Every Python sample in README and docs runs, against real servers; every link's target was checked
-elsewhere."""
+"""Every Python sample in README and docs runs, and so does every command of the README, against real
+servers. The other pages' commands and JSON are held by the tests of what they tell about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import ast
 import asyncio
 import inspect
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,16 +45,46 @@ async def run(sample: str) -> None:
         await asyncio.to_thread(eval, code, namespace)
 
 
+def make_home(folder: Path, base_url: str) -> None:
+    """The shipped profile with its members replaced by local ones."""
+    profiles = folder / "profiles"
+    profiles.mkdir()
+    for member in MEMBERS:
+        profile = {"provider": "openai", "model": member, "ephemeralSettings": {"base-url": base_url}}
+        (profiles / f"{member}.json").write_text(json.dumps(profile))
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 async def test_the_sample_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the shipped profile's members replaced by local ones, of which one fails."""
+    """One of the members fails."""
     async with FaultProvider("fine", models={"synthetic": "status 500"}) as provider:
-        profiles = tmp_path / "profiles"
-        profiles.mkdir()
-        for member in MEMBERS:
-            settings = {"base-url": provider.base_url}
-            profile = {"provider": "openai", "model": member, "ephemeralSettings": settings}
-            (profiles / f"{member}.json").write_text(json.dumps(profile))
+        make_home(tmp_path, provider.base_url)
         monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path))
         monkeypatch.chdir(tmp_path)
         await run(SAMPLES[name])
+
+
+async def test_the_readmes_commands_run(tmp_path: Path) -> None:
+    """But for the first two, of which one is running this and the other has a test of its own."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    commands = [line for line in "".join(blocks).splitlines() if not line.startswith("scripts/")]
+    assert len(commands) == 3
+    async with FaultProvider() as provider:
+        make_home(tmp_path, provider.base_url)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        for command in commands:
+            process = await asyncio.create_subprocess_shell(
+                command,
+                env={**os.environ, "UNDERSTUDY_HOME": str(tmp_path), "PATH": path},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, errors = await process.communicate()
+            assert process.returncode == 0, (command, errors)
+
+
+def test_the_readmes_profile_is_the_one_that_ships() -> None:
+    (text,) = re.findall(r"^```json\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    shipped = ROOT / "src" / "understudy" / "config" / "examples" / "testlb489.json"
+    assert json.loads(text) == json.loads(shipped.read_text())
