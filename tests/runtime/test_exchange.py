@@ -420,7 +420,9 @@ async def test_a_malformed_event_is_dropped_and_counted() -> None:
 
 async def test_with_strict_events_a_malformed_event_is_a_failure() -> None:
     house = House(stream(delta("To"), b"data: {\n\n", delta(" be"), STOP, DONE), strict=True)
-    assert (await house.play()).outcomes == [("a", "protocol")]
+    show = await house.play()
+    assert show.outcomes == [("a", "protocol")]
+    assert show.trail[0].malformed_events == 1  # type: ignore[union-attr]
 
 
 async def test_a_request_that_is_no_json_is_the_callers_mistake() -> None:

@@ -275,6 +275,7 @@ class Exchange:
         if not data:
             return self._finish()
         items = decoder.feed(data)
+        self._attempt.malformed_events = decoder.malformed
         self._waited = 0.0 if items else self._waited + waited
         ready: list[ChatChunk] = []
         for item in items:
@@ -283,7 +284,6 @@ class Exchange:
             elif isinstance(item, Failure) and self._marker_at is None:
                 self._end(item)
                 return ready
-        self._attempt.malformed_events = decoder.malformed
         if self._marker_at is None and decoder.finished:
             self._marker_at = self._clock.now()
         if decoder.done:
