@@ -89,7 +89,8 @@ def test_data_that_comes_in_through_stdout_is_no_end(monkeypatch: pytest.MonkeyP
 
     async def work() -> str:
         theirs.send(b"hello")
-        await asyncio.sleep(0.05)
+        for _ in range(100):  # turns of the loop, at each of which the data is there to be seen
+            await asyncio.sleep(0)
         return "undisturbed"
 
     with theirs, ours, os.fdopen(os.dup(ours.fileno()), "w", encoding="utf-8") as stdout:
