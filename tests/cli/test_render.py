@@ -7,7 +7,7 @@ import io
 import pytest
 
 from tests.cli.builders import backend_stats, stats_of
-from understudy.cli.render import failover_note, safe, stats_text, trail_words
+from understudy.cli.render import failover_note, stats_text, trail_words
 from understudy.errors import AttemptEntry, SkipEntry, SkipReason, TrailEntry
 
 STATS = stats_of(backend_stats("synthetic"))
@@ -110,12 +110,3 @@ class TestFailoverNote:
         trail: list[TrailEntry] = [SkipEntry("a", SkipReason.NO_KEY, None), attempt("b", "success")]
 
         assert failover_note(trail, "b", "m") is None
-
-
-class TestModelTextOnATerminal:
-    def test_control_characters_never_reach_it(self) -> None:
-        """No title, no clipboard, no cursor: neither as escape sequences nor as C1 characters."""
-        assert safe("a\x1b]0;gotcha\x07b\x9b2Jc\x08d\x7f") == "a\ufffd]0;gotcha\ufffdb\ufffd2Jc\ufffdd\ufffd"
-
-    def test_lines_tabs_and_the_rest_of_unicode_do(self) -> None:
-        assert safe("one\n\ttwo — 再演 🎭\r\n") == "one\n\ttwo — 再演 🎭\n"

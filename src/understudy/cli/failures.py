@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import click
 
+from understudy.cli.foreign_text import one_line
 from understudy.errors import (
     ConfigurationError,
     FailureKind,
@@ -100,11 +101,6 @@ def way_out(backend: str, kind: FailureKind) -> str | None:
     """What a user can do about a backend's failure, if it depends on the kind."""
     words = _WAYS_OUT.get(kind)
     return words.format(backend=backend) if words else None
-
-
-def one_line(text: str) -> str:
-    """The text with line ends as spaces, and without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
 
 
 def _print(printed: Iterable[str], stream: TextIO) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from understudy.cli import failures
+from understudy.cli.foreign_text import one_line
 from understudy.cli.inspection import Inspection, MemberReport
 from understudy.config.pool import PoolProfile
 from understudy.config.profile import LoadBalancerProfile
@@ -96,4 +97,4 @@ def _failed(error: RequestError, member: MemberReport) -> LiveResult:
         hint: str | None = f"check {member.key}"
     else:
         hint = failures.way_out(member.name, cause.kind)
-    return LiveResult(member.name, failure=f"{cause.kind}: {failures.one_line(cause.message)}", hint=hint)
+    return LiveResult(member.name, failure=f"{cause.kind}: {one_line(cause.message)}", hint=hint)

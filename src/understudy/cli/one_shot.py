@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.cli import failures, prompt, standard_streams
 from understudy.cli.failures import ANSWERED, FAILED
+from understudy.cli.foreign_text import safe
 from understudy.errors import InternalError, RequestError, UnderstudyError
 
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ async def _collect(stream: ChatStream) -> UnderstudyError | None:
 
 async def _print(stream: ChatStream) -> UnderstudyError | None:
     """The text of the first choice as it arrives; what went wrong is returned."""
-    from understudy.cli.render import safe
-
     on_terminal = sys.stdout.isatty()
     last, error = "\n", None
     try:

@@ -1,11 +1,9 @@
-"""What people read: the statistics, a request's trail in words, and model text on a terminal.
+"""What people read: the statistics, and a request's trail in words.
 
 1. Statistics are the plain table wherever plain text is asked for or the stream is no terminal; on a
    terminal the same numbers come as a coloured table.
 2. A trail is told one numbered line an entry, in order, whatever an upstream wrote into it. Skipped
    members return at an instant counted from the request's begin, because that is all a trail knows.
-3. Control characters in a model's text never reach a terminal: they could move its cursor, change its
-   title or fill its clipboard. A pipe gets the text as it came.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from understudy.cli.failures import one_line
+from understudy.cli.foreign_text import one_line
 from understudy.errors import AttemptEntry, FailureKind, SkipEntry, SkipReason, TrailEntry
 
 if TYPE_CHECKING:
@@ -30,10 +28,6 @@ _SKIPPED: dict[SkipReason, str] = {
 }
 # What a failover note is about; the other reasons hold for every request and were said at loading.
 _PASSING = (SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT, SkipReason.BENCHED, SkipReason.LOW_TPM)
-
-_KEPT = "\n\t"
-_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT}
-_CONTROLS[ord("\r")] = ""
 
 
 def stats_text(stats: Stats, stream: TextIO, *, plain: bool) -> None:
@@ -76,11 +70,6 @@ def failover_note(trail: Sequence[TrailEntry], backend: str | None, model: str |
         return None
     by = f"{backend} ({model})" if model else backend
     return f"answered by {by} after {', '.join(reasons)}"
-
-
-def safe(text: str) -> str:
-    """A model's text as a terminal may have it."""
-    return text.translate(_CONTROLS)
 
 
 def _outcome(entry: AttemptEntry) -> str:

@@ -4,7 +4,7 @@
    errors and notes.
 2. Notes (who answered instead of whom, what was cancelled) are for people who watch: on a terminal only,
    dim unless plain text is asked for.
-3. On a terminal model text goes through `render.safe`; into a pipe it goes as it came.
+3. On a terminal model text goes through `foreign_text.safe`; into a pipe it goes as it came.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from understudy.cli import failures, render, standard_streams
+from understudy.cli.foreign_text import one_line, safe
 
 if TYPE_CHECKING:
     from understudy.core.stats import Stats
@@ -36,7 +37,7 @@ class Screen:
     def piece(self, text: str) -> None:
         """A piece of an answer, as it arrives."""
         if text:
-            standard_streams.write(render.safe(text) if sys.stdout.isatty() else text)
+            standard_streams.write(safe(text) if sys.stdout.isatty() else text)
             self._line_open = not text.endswith("\n")
 
     def end_answer(self) -> None:
@@ -47,7 +48,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         if self.terminal:
-            line = failures.one_line(text)
+            line = one_line(text)
             sys.stderr.write(f"{_DIM}{line}{_RESET}\n" if self._dims else f"{line}\n")
             sys.stderr.flush()
 
