@@ -38,7 +38,8 @@ RULE = {"status": 503, "match": "try .* later", "kind": "rate_limited"}
         (TEXT, "a non-empty text of one line"),
         (
             ErrorRules(),
-            'a list of {"status": 400–599, "match": "pattern", "kind": failure kind}, status or match or both',
+            'a list of {"status": 400–599, "match": "pattern", "kind": failure kind}, '
+            "status or match or both",
         ),
     ],
 )
