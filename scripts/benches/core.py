@@ -27,9 +27,11 @@ from statistics import median
 from benches.environments import HOME, ROOT
 from benches.machine import Steal, facts
 from understudy.core.attempt import Attempt, Tokens
+from understudy.core.dispatch import Dispatch
+from understudy.core.member import Member
 from understudy.core.outcome import Success
 from understudy.core.policies import BY_NAME
-from understudy.core.pool import Member, Pool
+from understudy.core.pool import Pool
 from understudy.core.settings import MemberSettings, PoolSettings
 
 SIZES = (3, 10, 100, 1000)
@@ -47,7 +49,7 @@ def make_pool(policy: str, size: int) -> Pool:
 
 def decision(pool: Pool, *, stream: bool = False) -> Decide:
     def decide(now: float) -> None:
-        dispatch = pool.dispatch(now, float, stream=stream)
+        dispatch = Dispatch(pool, now, float, stream=stream)
         attempt = dispatch.next_step(now)
         assert isinstance(attempt, Attempt)
         dispatch.commit(attempt, now + 0.2)

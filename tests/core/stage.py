@@ -10,9 +10,10 @@ from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
 from understudy.core.events import Event
+from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
-from understudy.core.pool import Member, Pool
+from understudy.core.pool import Pool
 from understudy.core.settings import BreakerSettings, MemberSettings, PoolSettings, RetrySettings
 from understudy.errors import FailureKind, RequestError, SkipReason
 
@@ -65,7 +66,7 @@ class Stage:
         self.now += seconds
 
     def begin(self, *, stream: bool = True) -> Walk:
-        return Walk(self, self.pool.dispatch(self.now, lambda: self.jitter, stream=stream))
+        return Walk(self, Dispatch(self.pool, self.now, lambda: self.jitter, stream=stream))
 
     def set(self, *, breaker: dict[str, Any] | None = None, **retry: Any) -> None:
         """A live change of settings."""

@@ -19,9 +19,10 @@ from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Step, Wait
 from understudy.core.events import Event, RequestEnded
+from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
-from understudy.core.pool import Member, Pool
+from understudy.core.pool import Pool
 from understudy.core.settings import (
     BreakerSettings,
     MemberSettings,
@@ -183,7 +184,7 @@ class WalksMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.playing) < 6)
     @rule(stream=st.booleans())
     def begin(self, stream: bool) -> None:
-        self.playing.append(Played(self.pool.dispatch(self.now, lambda: 0.5, stream=stream)))
+        self.playing.append(Played(Dispatch(self.pool, self.now, lambda: 0.5, stream=stream)))
         self.begun += 1
         self.go_on(self.playing[-1])
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from understudy.core.events import Event
+from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
-from understudy.core.pool import Member, Pool
+from understudy.core.pool import Pool
 from understudy.core.settings import BreakerSettings, MemberSettings, PoolSettings, RetrySettings, Timeouts
 from understudy.errors import TrailEntry
 from understudy.runtime.backend import Backend, WireFormat

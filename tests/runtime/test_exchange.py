@@ -22,6 +22,7 @@ from tests.runtime.house import (
     speech,
     stream,
 )
+from understudy.core.dispatch import Dispatch
 from understudy.core.settings import RetrySettings, Timeouts
 from understudy.errors import (
     AttemptEntry,
@@ -497,7 +498,7 @@ async def test_a_stall_counts_as_generating_time() -> None:
 
 def test_an_exchange_shows_its_attempt() -> None:
     house = House(speech("Hello"))
-    dispatch = house.pool.dispatch(0.0, lambda: 0.0, stream=True)
+    dispatch = Dispatch(house.pool, 0.0, lambda: 0.0, stream=True)
     attempt = dispatch.next_step(0.0)
     shown = exchange.Exchange.__repr__(_bare(attempt))
     assert shown == "<Exchange of <Attempt 1 on a, running>>"

@@ -10,7 +10,7 @@ from understudy.errors import AttemptEntry, FailureKind
 
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
-    from understudy.core.pool import Member
+    from understudy.core.member import Member
 
 
 class Tokens(NamedTuple):

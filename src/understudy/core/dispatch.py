@@ -63,7 +63,8 @@ from understudy.core.window import StreamEvidence
 from understudy.errors import Cause, FailureKind, RequestError, SkipEntry, SkipReason, TrailEntry
 
 if TYPE_CHECKING:
-    from understudy.core.pool import Member, Pool
+    from understudy.core.member import Member
+    from understudy.core.pool import Pool
 
 _NETWORK = frozenset((FailureKind.CONNECT, FailureKind.RESET, FailureKind.TIMEOUT))
 _BENCHING = frozenset((FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR))
@@ -144,7 +145,7 @@ class Dispatch:
     def __init__(self, pool: Pool, now: float, jitter: Callable[[], float], *, stream: bool) -> None:
         self.pool = pool
         self.began = now
-        self.request = pool.sequence
+        self.request = pool.begin()
         self.stream = stream
         self.events: list[Event] = []
         self._jitter = jitter

@@ -17,7 +17,7 @@ from understudy.core.breaker import State
 from understudy.errors import SkipReason
 
 if TYPE_CHECKING:
-    from understudy.core.pool import Member
+    from understudy.core.member import Member
     from understudy.core.settings import PoolSettings
 
 

@@ -2,56 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from understudy.core.breaker import Breaker
-from understudy.core.dispatch import Dispatch
-from understudy.core.metrics import MemberMetrics, PoolMetrics
+from understudy.core.member import Member
+from understudy.core.metrics import PoolMetrics
 from understudy.core.policies.base import Policy
-from understudy.core.settings import MemberSettings, PoolSettings
-from understudy.core.window import TokenWindow
-from understudy.errors import SkipReason
-
-
-class Member:
-    """One position of a profile: its settings and everything known about its health.
-
-    `problem` is why it cannot be asked at all, None if it can; `benched_until` is an instant.
-    """
-
-    __slots__ = (
-        "benched_until",
-        "breaker",
-        "index",
-        "metrics",
-        "name",
-        "problem",
-        "settings",
-        "window",
-    )
-
-    def __init__(
-        self, name: str, index: int, settings: MemberSettings, problem: SkipReason | None = None
-    ) -> None:
-        self.name = name
-        self.index = index
-        self.settings = settings
-        self.problem = problem
-        self.breaker = Breaker()
-        self.window = TokenWindow()
-        self.metrics = MemberMetrics()
-        self.benched_until = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Member {self.name}, {self.breaker!r}, {self.metrics.in_flight} in flight>"
-
-    def bench(self, now: float, seconds: float, longest: float) -> float:
-        """Leave the member alone for `seconds`, at most `longest`; never shortens a bench.
-
-        Returns the instant the bench ends.
-        """
-        self.benched_until = max(self.benched_until, now + min(seconds, longest))
-        return self.benched_until
+from understudy.core.settings import PoolSettings
 
 
 class Pool:
@@ -77,8 +33,8 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"
 
-    def dispatch(self, now: float, jitter: Callable[[], float], *, stream: bool) -> Dispatch:
-        """Begin one request's walk. `jitter` gives numbers in [0, 1) for the back-off."""
+    def begin(self) -> int:
+        """A request begins; returns its number in this pool."""
         self.sequence += 1
         self.metrics.requests += 1
-        return Dispatch(self, now, jitter, stream=stream)
+        return self.sequence

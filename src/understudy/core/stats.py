@@ -10,7 +10,8 @@ from understudy.core.breaker import State
 from understudy.core.latency import Latency
 
 if TYPE_CHECKING:
-    from understudy.core.pool import Member, Pool
+    from understudy.core.member import Member
+    from understudy.core.pool import Pool
 
 # A monotonic instant as text (ISO 8601 UTC): core has no calendar, so the caller brings it.
 Instant = Callable[[float], str]

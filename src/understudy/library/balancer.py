@@ -15,8 +15,9 @@ from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.config.store import ProfileStore, config_dir
 from understudy.core import stats as core_stats
+from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
-from understudy.core.pool import Member, Pool
+from understudy.core.pool import Pool
 from understudy.core.settings import REGISTRY, MemberSettings, PoolSettings, Scope, Source, check_live, lookup
 from understudy.core.stats import Stats
 from understudy.library.answer import Answer

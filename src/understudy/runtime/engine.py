@@ -77,7 +77,7 @@ class Engine:
         if self._closed:
             raise BalancerClosed("the balancer is closed")
         self._calls.add(call)
-        return self.pool.dispatch(self.clock.now(), self.jitter, stream=call.stream)
+        return Dispatch(self.pool, self.clock.now(), self.jitter, stream=call.stream)
 
     def end(self, call: Call) -> None:
         self._calls.discard(call)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.core.stage import Stage, member
+from understudy.core.member import Member
 from understudy.core.policies import RoundRobin
-from understudy.core.pool import Member
 
 
 def names(members: list[Member]) -> str:
