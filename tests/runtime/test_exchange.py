@@ -325,6 +325,7 @@ async def test_an_error_body_is_cut_at_64_kib() -> None:
     house = House(Reply(status=400, pieces=pieces))
     show = await house.play()
     assert len(show.error.body) == exchange.ERROR_BODY_LIMIT
+    assert len(house.transport.responses[0]._pieces) == 1, "what is beyond the limit is not even read"
 
 
 async def test_a_broken_error_body_does_not_hide_the_status() -> None:
