@@ -163,6 +163,13 @@ async def test_f54_a_dead_kept_alive_connection_is_replaced_once_unseen() -> Non
         assert (await house.play()).text == TEXT
         show = await house.play()
         assert (show.error, show.text) == (None, TEXT)
+    async with theatre("fine; when reused cut after=request; fine") as house:
+        await house.play()
+        show = await house.play()
+        assert (show.error, show.attempts) == (None, [("lead", "success")])
+        assert show.trail[0].to_dict()["reconnected"] is True
+        assert len(house.lead.requests) == 3, "sent twice, shown once, counted against nobody"
+        assert house.stats().failures == 0
     async with theatre("hang-up; fine") as house:
         await house.play()
         show = await house.play()

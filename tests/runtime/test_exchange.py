@@ -343,6 +343,20 @@ async def test_204_and_redirects_are_protocol() -> None:
         assert (await house.play()).outcomes == [("a", "protocol"), ("b", "success")]
 
 
+async def test_a_retry_after_date_without_a_date_header_is_read_against_the_wall_clock() -> None:
+    house = House([refusal(429, retry_after="Tue, 14 Nov 2023 22:13:22 GMT"), speech("Hello")])
+    show = await house.play(1.9)
+    assert house.asked() == ["a"], "two seconds after the clock's own 22:13:20"
+    await house.clock.advance(0.1)
+    assert show.text == "Hello"
+
+
+async def test_a_request_that_had_to_be_sent_on_a_new_connection_says_so() -> None:
+    house = House(stream(PREAMBLE, delta("Hello"), STOP, DONE, reconnected=True))
+    show = await house.play()
+    assert [entry.reconnected for entry in show.trail] == [True]  # type: ignore[union-attr]
+
+
 # Rule 7: fields that a backend refuses to know
 
 
