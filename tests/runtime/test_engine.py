@@ -274,6 +274,7 @@ async def test_closing_ends_a_back_off_and_a_wait() -> None:
     house = House(refusal(500))
     show = await house.play(0.5)
     await house.engine.close()
+    assert house.pool.metrics.in_flight == 0, "closing waits until all is settled"
     await house.clock.advance()
     assert isinstance(show.error, BalancerClosed)
     house.check()
