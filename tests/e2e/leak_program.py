@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import multiprocessing
@@ -62,6 +63,11 @@ def resident() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def living_objects() -> int:
+    gc.collect()
+    return len(gc.get_objects())
+
+
 async def ask(lb: Balancer, number: int) -> None:
     """Streams, unary calls, and callers who leave in the middle."""
     with contextlib.suppress(RequestError):
@@ -97,15 +103,17 @@ async def main(url: str, total: int) -> dict[str, object]:
     before = sockets()
     async with Balancer(profile, members) as lb:
         await requests(lb, WARM_UP)
-        warm = resident()
+        alive, warm = living_objects(), resident()
         await requests(lb, total - WARM_UP)
         stats = lb.stats()
         grown = resident() - warm
+        alive = living_objects() - alive
     await asyncio.sleep(0.1)
     return {
         "tasks": len(asyncio.all_tasks()) - 1,
         "sockets": sockets() - before,
         "grown": grown,
+        "objects": alive,
         "requests": stats.total_requests,
         "answered": stats.answered,
         "cancelled": stats.cancelled,

@@ -107,6 +107,28 @@ class Engine:
                 future.set_result(None)
 
 
+class _Report:
+    """Tells the dispatch how an attempt goes, and the engine what follows from it.
+
+    Not the `Call` itself: an exchange that knew its call would tie every request's objects into a ring
+    that only the garbage collector can undo.
+    """
+
+    __slots__ = ("_dispatch", "_engine")
+
+    def __init__(self, dispatch: Dispatch, engine: Engine) -> None:
+        self._dispatch = dispatch
+        self._engine = engine
+
+    def commit(self, attempt: Attempt, now: float) -> None:
+        self._dispatch.commit(attempt, now)
+        self._engine.tell(self._dispatch)
+
+    def settle(self, attempt: Attempt, outcome: Outcome, now: float, tokens: Tokens | None) -> None:
+        self._dispatch.settle(attempt, outcome, now, tokens)
+        self._engine.tell(self._dispatch)
+
+
 class Call:
     """One request and what is known of its answer so far.
 
@@ -242,7 +264,7 @@ class Call:
 
     def _report(self, bug: Exception, attempt: Attempt, dispatch: Dispatch) -> None:
         now = self._engine.clock.now()
-        self.settle(attempt, Failure(FailureKind.INTERNAL, f"internal error: {bug!r}"), now, None)
+        dispatch.settle(attempt, Failure(FailureKind.INTERNAL, f"internal error: {bug!r}"), now)
         dispatch.failed(now)
 
     def _begin_attempt(self, attempt: Attempt, dispatch: Dispatch) -> None:
@@ -257,7 +279,7 @@ class Call:
             clock=engine.clock,
             watchdog=self._watchdog,
             deadline=dispatch.deadline,
-            progress=self,
+            progress=_Report(dispatch, engine),
         )
 
     async def _pause(self, wait: Wait) -> None:
@@ -315,15 +337,3 @@ class Call:
         self._engine.tell(dispatch)
         self._watchdog.dispose()
         self._engine.end(self)
-
-    # The exchange reports here
-
-    def commit(self, attempt: Attempt, now: float) -> None:
-        assert self._dispatch is not None
-        self._dispatch.commit(attempt, now)
-        self._engine.tell(self._dispatch)
-
-    def settle(self, attempt: Attempt, outcome: Outcome, now: float, tokens: Tokens | None) -> None:
-        assert self._dispatch is not None
-        self._dispatch.settle(attempt, outcome, now, tokens)
-        self._engine.tell(self._dispatch)
