@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,37 @@ async def test_a_live_change_holds_for_circuits_that_are_already_open() -> None:
     await stage.clock.advance(5)
     stage.lb.set("circuit_breaker_recovery_timeout_ms", 5000)
     assert stage.lb.stats().backends[0].circuit_breaker.state == "half-open"
+
+
+async def test_a_live_change_wakes_those_who_wait_for_capacity() -> None:
+    """Both circuits are half-open, both probes out; a third request waits, until circuits are off."""
+    slow = Reply(status=401, head=[5.0])
+    stage = Stage(slow, slow, settings={"circuit_breaker_failure_threshold": 1})
+    asking = [asyncio.create_task(stage.lb.stream("Hi").answer())]
+    await stage.clock.advance(45)
+    asking += [asyncio.create_task(stage.lb.stream("Hi").answer()) for _ in range(3)]
+    await stage.clock.advance(1)
+    assert len(stage.transport.requests) == 4
+    stage.lb.set("circuit_breaker_enabled", "false")
+    await stage.clock.advance()
+    assert len(stage.transport.requests) == 5
+    await stage.clock.advance(60)
+    assert all(task.done() and task.exception() for task in asking)
+
+
+async def test_what_happens_is_logged_unasked(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="understudy"):
+        await Stage(speech("Hello")).lb.stream("Hi").answer()
+    assert "[LB:failover] Success on backend: a" in caplog.messages
+
+
+async def test_usage_is_asked_for_only_where_the_provider_knows_the_field() -> None:
+    clock = ManualClock()
+    for provider, asked in (("vllm", True), ("mistral", False)):
+        transport = ScriptedTransport(clock, {URLS["a"] + "/chat/completions": [speech("Hi")]})
+        profile = StandardProfile("a", provider, "m", settings={"base-url": URLS["a"]})
+        await Balancer(profile, clock=clock, transport=transport).stream("Hi").answer()
+        assert (b"stream_options" in transport.requests[0].body) is asked
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from tests.runtime.house import completion, delta, refusal, speech, stream
 from understudy import AllBackendsFailed, BalancerClosed, SettingError, SyncBalancer
 from understudy.core.settings import Source
 from understudy.runtime.clock import SystemClock
-from understudy.testing import Reply, ScriptedTransport
+from understudy.runtime.ports import HttpRequest
+from understudy.testing import Reply, ScriptedResponse, ScriptedTransport
 
 
 def balancer(*replies: Reply, **options: Any) -> SyncBalancer:
@@ -89,6 +93,33 @@ def test_closing_ends_a_call_in_another_thread() -> None:
     lb.close()
     thread.join(10)
     assert len(errors) == 1
+
+
+class Interrupting(ScriptedTransport):
+    """Sends the process SIGINT when the request has gone out."""
+
+    async def send(self, request: HttpRequest) -> ScriptedResponse:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await super().send(request)
+
+
+def test_an_interrupted_caller_leaves_at_once() -> None:
+    transport = Interrupting(SystemClock(), {URLS["a"] + "/chat/completions": [stream(60.0)]})
+    with SyncBalancer(PAIR, [member("a"), member("b")], transport=transport) as lb:
+        with pytest.raises(KeyboardInterrupt):
+            lb.complete("Hi")
+        turns = sum(lb.stats().in_flight for _ in range(1000))
+        assert turns < 100
+        assert lb.stats().cancelled == 1
+
+
+def test_a_stream_that_outlives_its_balancer_goes_quietly() -> None:
+    lb = balancer(stream(delta("Hello"), 60.0))
+    stream_ = lb.stream("Hi")
+    assert next(stream_).text == "Hello"
+    lb.close()
+    del stream_
+    gc.collect()
 
 
 def test_after_closing_every_call_says_so() -> None:

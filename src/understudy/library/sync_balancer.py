@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -34,16 +35,29 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for the coroutine; an interrupt cancels it there before it is raised here."""
+        """Wait for the coroutine; an interrupt, whenever it comes, cancels it there and is raised here."""
         if self._loop.is_closed():
             work.close()
             raise BalancerClosed("the balancer is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        outcome: Future[T] = Future()
         try:
-            return future.result()
+            self._loop.call_soon_threadsafe(self._start, work, outcome)
+            return outcome.result()
         except BaseException:
-            future.cancel()
+            outcome.cancel()
             raise
+
+    def _start(self, work: Coroutine[Any, Any, T], outcome: Future[T]) -> None:
+        """On the loop's thread. Unlike asyncio's own bridge, `outcome` exists before the work is handed
+        over: there is no moment at which an interrupt finds nothing to cancel."""
+        task = self._loop.create_task(work)
+        task.add_done_callback(lambda task: _hand_over(task, outcome))
+
+        def give_up(outcome: Future[T]) -> None:
+            if outcome.cancelled():
+                self._loop.call_soon_threadsafe(task.cancel)
+
+        outcome.add_done_callback(give_up)
 
     def call(self, function: Callable[[], T]) -> T:
         """A plain function, on the loop's thread: the core is not made for two at a time."""
@@ -56,10 +70,20 @@ class _Loop:
     def close(self) -> None:
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(self._loop.shutdown_asyncgens(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _hand_over(task: asyncio.Task[T], outcome: Future[T]) -> None:
+    """What became of the task, unless nobody waits for it any more."""
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if not outcome.set_running_or_notify_cancel():
+        return
+    if error is None:
+        outcome.set_result(task.result())
+    else:
+        outcome.set_exception(error)
 
 
 class SyncChatStream:

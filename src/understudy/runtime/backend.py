@@ -71,7 +71,7 @@ class WireFormat(Protocol):
 
 
 class Backend:
-    """One member's upstream. The key is kept inside the headers, which no repr shows.
+    """One member's upstream; `base_url` has no slash at its end. The key is kept inside the headers, which no repr shows.
 
     `defaults` fill what the request leaves out. `asks_usage`: ask for usage in streams; turned off for
     good when the backend refuses to know the field.
@@ -93,7 +93,7 @@ class Backend:
     ) -> None:
         self.name = name
         self.format = wire_format
-        self.url = base_url.rstrip("/") + wire_format.PATH
+        self.url = base_url + wire_format.PATH
         self.model = model
         self.headers = wire_format.headers(key)
         self.secrets = (key,) if key else ()
