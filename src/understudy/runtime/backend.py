@@ -71,7 +71,9 @@ class WireFormat(Protocol):
 
 
 class Backend:
-    """One member's upstream; `base_url` has no slash at its end. The key is kept inside the headers, which no repr shows.
+    """One member's upstream. The key is kept inside the headers, which no repr shows.
+
+    `base_url` has no slash at its end.
 
     `defaults` fill what the request leaves out. `asks_usage`: ask for usage in streams; turned off for
     good when the backend refuses to know the field.
