@@ -120,14 +120,56 @@ class TestOpening:
         assert circuit.state() is State.OPEN
 
     def test_the_rate_is_judged_within_the_series_of_the_new_failure(self) -> None:
-        """A hundred streams that have begun well say nothing about how streams end."""
+        """A hundred streams that began well say nothing about how streams end."""
         circuit = Circuit()
-        running = [circuit.permit() for _ in range(100)]
-        for permit in running:
+        for _ in range(100):
+            permit = circuit.permit()
             circuit.opens(permit)
+            circuit.breaker.hand_back(permit)
         circuit.bad(3)
         assert circuit.state() is State.CLOSED
-        circuit.fails(running[0], after_content=True)
+        circuit.cut()
+        assert circuit.state() is State.OPEN
+
+    @pytest.mark.parametrize("after_content", [False, True], ids=["openings", "endings"])
+    def test_of_a_hundred_at_once_the_first_to_fail_say_little(self, after_content: bool) -> None:
+        circuit = Circuit()
+        running = [circuit.permit() for _ in range(100)]
+        for permit in running if after_content else []:
+            circuit.opens(permit)
+        for permit in running[:9]:
+            circuit.fails(permit, after_content=after_content)
+        assert circuit.state() is State.CLOSED
+        circuit.fails(running[9], after_content=after_content)
+        assert circuit.state() is State.OPEN
+
+    def test_of_three_at_once_three_failures_open(self) -> None:
+        circuit = Circuit()
+        for permit in [circuit.permit() for _ in range(3)]:
+            circuit.fails(permit)
+        assert circuit.state() is State.OPEN
+
+    def test_only_attempts_without_an_outcome_are_undecided(self) -> None:
+        """Ended well, badly or without blame: none of them counts twice."""
+        circuit = Circuit(failure_rate=1.0)
+        circuit.breaker.hand_back(circuit.permit())
+        for permit in [circuit.permit() for _ in range(20)]:
+            circuit.opens(permit)
+            circuit.ends(permit)
+        circuit.now += 61
+        circuit.bad(2)
+        circuit.cut()
+        assert circuit.state() is State.OPEN
+
+    def test_attempts_from_before_a_transition_are_not_waited_for(self) -> None:
+        circuit = Circuit()
+        old = [circuit.permit() for _ in range(20)]
+        circuit.bad(10)
+        circuit.now += 30
+        circuit.opens(circuit.probe())
+        for permit in old:
+            circuit.breaker.hand_back(permit)
+        circuit.bad(3)
         assert circuit.state() is State.OPEN
 
     def test_good_endings_do_not_excuse_bad_openings(self) -> None:
@@ -460,7 +502,7 @@ class TestProbes:
     def test_outcomes_from_before_the_closing_decide_nothing(self) -> None:
         circuit = Circuit()
         old = [circuit.permit() for _ in range(6)]
-        circuit.bad(3)
+        circuit.bad(6)
         circuit.now += 30
         circuit.opens(circuit.probe())
         for permit in old:
@@ -471,7 +513,7 @@ class TestProbes:
     def test_good_outcomes_from_before_the_closing_do_not_soften_the_rate(self) -> None:
         circuit = Circuit()
         old = [circuit.permit() for _ in range(20)]
-        circuit.bad(3)
+        circuit.bad(10)
         circuit.now += 30
         circuit.opens(circuit.probe())
         for permit in old:
@@ -605,6 +647,7 @@ class Try:
     granted: float
     probe: bool
     given_back: bool = False
+    awaits: str = "openings"
     closed_era: int | None = None
 
 
@@ -676,6 +719,7 @@ class Naive:
 
     def opening(self, attempt: Try, now: float, settings: BreakerSettings) -> None:
         attempt.given_back = True
+        attempt.awaits = "endings"
         if attempt.era == self.era and attempt.probe:
             self.transitions.append((State.CLOSED, now, 0.0))
             attempt.closed_era = self.era
@@ -683,11 +727,13 @@ class Naive:
             self.outcomes.append(Settled(self.era, "openings", now, now - attempt.granted, True))
 
     def ending(self, attempt: Try, now: float) -> None:
+        attempt.awaits = ""
         if attempt.era == self.era:
             self.outcomes.append(Settled(self.era, "endings", now, now - attempt.granted, True))
 
     def failure(self, attempt: Try, now: float, settings: BreakerSettings, after: bool) -> None:
         attempt.given_back = True
+        attempt.awaits = ""
         duration = now - attempt.granted
         closer = attempt.closed_era == self.era
         if attempt.era != self.era and not closer:
@@ -705,7 +751,9 @@ class Naive:
             return self.failures(now, settings) >= settings.failure_threshold
         bad = [o for name in ("openings", "endings") for o in self.series(name, now, settings) if not o.good]
         judged = self.series(series, now, settings)
-        rate = sum(not o.good for o in judged) * 100 >= round(settings.failure_rate * 100) * len(judged)
+        undecided = sum(t.awaits == series and t.era == self.era and not t.probe for t in self.tries)
+        among = max(len(judged), min(20, len(judged) + undecided))
+        rate = sum(not o.good for o in judged) * 100 >= round(settings.failure_rate * 100) * among
         return len(bad) >= settings.failure_threshold and rate
 
     def acquired(self, permit: Permit, now: float, settings: BreakerSettings, *, early: bool = False) -> Try:
@@ -819,6 +867,7 @@ class BreakerMachine(RuleBasedStateMachine):
         for attempt in self.some(self.waiting or self.streaming, pick, 1):
             self.breaker.hand_back(attempt.permit)
             attempt.given_back = True
+            attempt.awaits = ""
 
     def some(self, attempts: list[Try], pick: int, times: int) -> list[Try]:
         return [attempts.pop(pick % len(attempts)) for _ in range(min(times, len(attempts)))]

@@ -1418,3 +1418,17 @@ def test_a_settled_success_needs_no_next_step() -> None:
     walk.answers()
     assert attempt.outcome == Success()
     assert repr(walk.dispatch) == "<Dispatch 1 of company, 1 attempts>"
+
+
+def test_a_unary_answer_leaves_no_ending_to_be_waited_for() -> None:
+    stage = Stage("a")
+    for _ in range(20):
+        walk = stage.begin(stream=False)
+        walk.asks("a")
+        walk.answers()
+    for _ in range(3):
+        walk = stage.begin()
+        walk.asks("a")
+        walk.commits()
+        walk.fails("truncated")
+    assert stage.state("a") is State.OPEN

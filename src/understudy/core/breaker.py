@@ -18,7 +18,9 @@ Rules:
 2. An outcome lies inside the window until ``window + threshold x its own duration`` after it was
    settled: quick failures age out as configured, and three timeouts of a sequential caller still meet.
 3. A counted failure opens the circuit when at least ``threshold`` failures of both series lie inside
-   the window, and the bad ones are at least ``failure_rate`` of the series the new one belongs to.
+   the window, and the bad ones are at least ``failure_rate`` of the series the new one belongs to. While
+   that series is not full yet, attempts whose outcome is still open count towards it as not bad: of a
+   hundred requests at once, the first three to fail say little.
    A rate of 0 goes by the plain count of failures inside the window, however many successes there were.
 4. Open becomes half-open once its time has passed. That is decided when asked; there are no timers.
 5. Half-open admits ``half_open_max`` probes. A probe's lease lasts ``max(recovery, 5 s)``; then its slot
@@ -57,12 +59,17 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
+# What an attempt has not come to yet (rule 3): plain numbers, because every request counts with them.
+_OPENING, _ENDING, _NOTHING = 0, 1, 2
+
+
 class Permit(msgspec.Struct, eq=False):
     """Leave for one attempt; remembers which generation of the breaker gave it."""
 
     generation: int
     granted_at: float
     probe: bool
+    awaits: int = _NOTHING
     closed_into: int | None = None  # the generation this probe's first content began (rule 6)
 
     def __repr__(self) -> str:
@@ -92,6 +99,7 @@ class Breaker:
         "_longest_open",
         "_openings",
         "_probes",
+        "_undecided",
         "last_failure_at",
         "opened_at",
         "phase",
@@ -104,6 +112,7 @@ class Breaker:
         self._endings: deque[_Outcome] = deque()
         self._failures: deque[_Outcome] = deque()
         self._probes: list[Permit] = []
+        self._undecided = [0, 0]  # attempts that await their opening, their ending
         self._longest_open = 0.0
         self.opened_at: float | None = None
         self.last_failure_at: float | None = None
@@ -158,10 +167,10 @@ class Breaker:
     def try_acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
         """A permit, or None. An open circuit whose time has passed turns half-open here (rule 4)."""
         if self.phase is State.CLOSED:
-            return Permit(self._generation, now, False)
+            return self._plain(now)
         if not settings.enabled:
             self._close()
-            return Permit(self._generation, now, False)
+            return self._plain(now)
         if not self.admits(now, settings):
             return None
         return self._probe(now, settings)
@@ -184,9 +193,12 @@ class Breaker:
             permit.closed_into = self._generation
         else:
             _append(self._openings, _Outcome(now, now - permit.granted_at, True), settings)
+            self._undecided[_ENDING] += 1
+            permit.awaits = _ENDING
 
     def record_ending(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """A stream's terminal marker."""
+        self._forget(permit)
         if permit.generation == self._generation:
             _append(self._endings, _Outcome(now, now - permit.granted_at, True), settings)
 
@@ -210,25 +222,35 @@ class Breaker:
         elif permit.probe:
             self._open(now, settings, longest=PROBE_COST * outcome.duration)
         else:
-            series = self._endings if after_content else self._openings
-            _append(series, outcome, settings)
-            if self._must_open(series, now, settings):
-                self._open(now, settings)
+            self._record_bad(outcome, _ENDING if after_content else _OPENING, settings)
 
     def hand_back(self, permit: Permit) -> None:
-        """The attempt ended without blame (rule 8)."""
+        """The attempt ended without blame (rule 8), or well and without an ending of its own."""
         self._forget(permit)
 
     # Inside
 
-    def _must_open(self, series: deque[_Outcome], now: float, settings: BreakerSettings) -> bool:
+    def _record_bad(self, outcome: _Outcome, which: int, settings: BreakerSettings) -> None:
+        series = (self._openings, self._endings)[which]
+        _append(series, outcome, settings)
+        if self._must_open(series, self._undecided[which], outcome.settled_at, settings):
+            self._open(outcome.settled_at, settings)
+
+    def _must_open(
+        self, series: deque[_Outcome], undecided: int, now: float, settings: BreakerSettings
+    ) -> bool:
         if settings.failure_rate <= 0:
             return self.failures(now, settings) >= settings.failure_threshold
         both = chain(self._openings, self._endings)
         if sum(not o.good and o.inside(now, settings) for o in both) < settings.failure_threshold:
             return False
         newest = [outcome.good for outcome in series if outcome.inside(now, settings)]
-        return newest.count(False) / len(newest) >= settings.failure_rate
+        room = max(SERIES_LENGTH, settings.failure_threshold) - len(newest)
+        return newest.count(False) / (len(newest) + min(undecided, room)) >= settings.failure_rate
+
+    def _plain(self, now: float) -> Permit:
+        self._undecided[_OPENING] += 1
+        return Permit(self._generation, now, False, _OPENING)
 
     def _probe(self, now: float, settings: BreakerSettings) -> Permit:
         if self.phase is State.OPEN:
@@ -256,10 +278,16 @@ class Breaker:
         self.phase = phase
         self._generation += 1
         self._probes = []
+        self._undecided = [0, 0]
 
     def _forget(self, permit: Permit) -> None:
-        if permit.probe and permit in self._probes:
-            self._probes.remove(permit)
+        """It is out no longer, neither as a probe nor as an attempt without an outcome."""
+        if permit.probe:
+            if permit in self._probes:
+                self._probes.remove(permit)
+        elif permit.awaits != _NOTHING and permit.generation == self._generation:
+            self._undecided[permit.awaits] -= 1
+            permit.awaits = _NOTHING
 
     def _leased(self, now: float, settings: BreakerSettings) -> list[Permit]:
         lease = _lease(settings)

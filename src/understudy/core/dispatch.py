@@ -458,6 +458,8 @@ class Dispatch:
         duration = now - attempt.started_at
         if self.stream:
             member.breaker.record_ending(attempt.permit, now, self.pool.settings.breaker)
+        else:
+            member.breaker.hand_back(attempt.permit)
         member.metrics.succeeded(duration)
         rate = member.window.serving_rate(now) if member.settings.tpm_threshold is not None else None
         self.events.append(
