@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,15 @@ class Interrupting(ScriptedTransport):
         return await super().send(request)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, whatever an earlier test left behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_caller_leaves_at_once() -> None:
     transport = Interrupting(SystemClock(), {URLS["a"] + "/chat/completions": [stream(60.0)]})
     with SyncBalancer(PAIR, [member("a"), member("b")], transport=transport) as lb:
