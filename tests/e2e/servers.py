@@ -31,9 +31,13 @@ class Peer:
         self.requests: list[bytes] = []
         self.gone = asyncio.Event()
 
+    async def head(self) -> bytes:
+        """The head of a request; its body stays where it is."""
+        return await self._reader.readuntil(b"\r\n\r\n")
+
     async def request(self) -> bytes:
         """One whole request, head and body; raises `asyncio.IncompleteReadError` at the end."""
-        head = await self._reader.readuntil(b"\r\n\r\n")
+        head = await self.head()
         length = CONTENT_LENGTH.search(head)
         body = await self._reader.readexactly(int(length[1])) if length else b""
         self.requests.append(head + body)

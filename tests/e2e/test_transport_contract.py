@@ -177,6 +177,7 @@ async def test_a_large_body_arrives_whole(transport: Transport) -> None:
 @every_adapter()
 async def test_an_answer_may_come_before_the_request_is_all_sent(transport: Transport) -> None:
     async def script(peer: Peer) -> None:
+        await peer.head()
         await peer.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge")
         await asyncio.sleep(0.2)
 

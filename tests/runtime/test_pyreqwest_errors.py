@@ -74,6 +74,18 @@ CASES: list[tuple[DetailedPyreqwestError, Url, type[TransportError], str]] = [
     ),
     (
         error(ConnectTimeoutError, "client error (Connect)", "operation timed out"),
+        Url("http://127.0.0.1:1/v1"),
+        ConnectFailed,
+        "connect timeout after 5.0 s (connecting)",
+    ),
+    (
+        error(ConnectTimeoutError, "client error (Connect)", "operation timed out"),
+        Url("https://[::1]:1/v1"),
+        ConnectFailed,
+        "connect timeout after 5.0 s (connecting or TLS handshake)",
+    ),
+    (
+        error(ConnectTimeoutError, "client error (Connect)", "operation timed out"),
         PLAIN,
         ConnectFailed,
         "connect timeout after 5.0 s (resolving the name)",

@@ -6,6 +6,7 @@ by the text of their causes: `translate` is the one place that reads these texts
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from types import TracebackType
 
 from pyreqwest.exceptions import BuilderError, ConnectTimeoutError, DecodeError, DetailedPyreqwestError
@@ -62,7 +63,17 @@ def translate(error: DetailedPyreqwestError, url: Url, connect_timeout: float, s
 def _phase(causes: list[str], url: Url) -> str:
     if "tcp connect error" in causes:
         return "connecting"
-    return "resolving the name or TLS handshake" if url.scheme == "https" else "resolving the name"
+    before_tls = "connecting" if _is_address(url.host_str or "") else "resolving the name"
+    return f"{before_tls} or TLS handshake" if url.scheme == "https" else before_tls
+
+
+def _is_address(host: str) -> bool:
+    """There is nothing to resolve in an address."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _connect_fault(causes: list[str], last: str, url: Url) -> str:

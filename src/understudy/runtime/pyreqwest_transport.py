@@ -1,4 +1,4 @@
-"""The opt-in transport: pyreqwest (Rust, rustls), a third less CPU per request than the default.
+"""The opt-in transport: pyreqwest (Rust, rustls), less CPU per unary call than the default.
 
 Where it falls short of `ports.Transport`, as of pyreqwest 0.15:
 
