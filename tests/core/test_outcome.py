@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.stage import failure
-from understudy.core.outcome import RULES, Abandoned, Again, Failure, Next
+from understudy.core.outcome import RULES, Abandoned, Again, Next
 from understudy.errors import FailureKind
 
 # kind: again on the same backend, next backend, breaker, may the request succeed later
@@ -80,11 +80,6 @@ class TestDecidingStatus:
 
     def test_begins_at_400(self) -> None:
         assert failure("invalid_request", status=400).deciding_status() == 400
-
-
-def test_a_message_can_be_replaced() -> None:
-    first = failure("auth", status=401)
-    assert first.with_message("masked") == Failure(FailureKind.AUTH, "masked", 401)
 
 
 def test_the_caller_leaving_is_the_usual_way_to_abandon() -> None:

@@ -7,7 +7,7 @@ kind (a Retry-After, a terminal marker, a setting) and live in `core.dispatch`, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from understudy.errors import FailureKind
@@ -110,9 +110,6 @@ class Failure:
         if self.in_stream or self.status is None:
             return RULES[self.kind].status
         return self.status if self.status >= 400 else None
-
-    def with_message(self, message: str) -> Failure:
-        return replace(self, message=message)
 
 
 @dataclass(frozen=True, slots=True)
