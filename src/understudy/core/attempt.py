@@ -75,6 +75,11 @@ class Attempt:
         """The attempt's own limit in seconds."""
         return self.limit_at - self.started_at
 
+    def time_asking(self, now: float) -> float:
+        """Seconds from the start to the first content, or to the end without any."""
+        until = self.committed_at or self.ended_at
+        return (now if until is None else until) - self.started_at
+
     def outcome_word(self) -> str:
         """The outcome as a trail shows it."""
         match self.outcome:

@@ -197,8 +197,17 @@ class Dispatch:
         )
 
     @property
+    def attempts(self) -> int:
+        """How many were started so far."""
+        return len(self._attempts)
+
+    @property
     def causes(self) -> tuple[Cause, ...]:
         return tuple(self._causes)
+
+    def time_asking(self, now: float) -> float:
+        """Seconds spent on attempts, each up to its first content."""
+        return sum(attempt.time_asking(now) for attempt in self._attempts)
 
     def take_events(self) -> list[Event]:
         """The facts since the last call."""

@@ -25,10 +25,11 @@ from understudy.library.chat_stream import ChatStream
 from understudy.observe.logging import LoggingObserver
 from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import SystemClock
-from understudy.runtime.engine import Engine
+from understudy.runtime.engine import Call, Engine
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.wire import openai_chat
 from understudy.wire.chat import ChatRequest
+from understudy.wire.dialect import ClientRequest
 
 Messages = Sequence[Mapping[str, Any]]
 TransportName = Literal["aiohttp", "pyreqwest"]
@@ -89,7 +90,7 @@ class Balancer:
         self._engine = Engine(
             self._pool,
             {slot.name: _backend(slot, profile) for slot in profile.members if slot.problem is None},
-            transport=_transport(transport) if isinstance(transport, str) else transport,
+            transport=make_transport(transport) if isinstance(transport, str) else transport,
             clock=self._clock,
             jitter=(rng or random.Random()).random,  # noqa: S311 - jitter is no secret
             observers=(LoggingObserver(), *observers),
@@ -146,6 +147,10 @@ class Balancer:
         """
         async with ChatStream(self._engine.call(ChatRequest.of(prompt, fields), stream=False)) as stream:
             return await stream.answer()
+
+    def call(self, request: ClientRequest, *, stream: bool) -> Call:
+        """The answering of a request in a client's own format, for servers: nothing of it is kept."""
+        return self._engine.call(request, stream=stream, keeps_text=False)
 
     def stats(self) -> Stats:
         """The pool at this instant; `to_dict` is the JSON, `str` the table."""
@@ -244,5 +249,5 @@ def _pyreqwest() -> Transport:
 _TRANSPORTS: dict[TransportName, Callable[[], Transport]] = {"aiohttp": _aiohttp, "pyreqwest": _pyreqwest}
 
 
-def _transport(name: TransportName) -> Transport:
+def make_transport(name: TransportName) -> Transport:
     return _TRANSPORTS[name]()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeGuard
 
 import msgspec
 
 from understudy.core.error_rules import ErrorRule
 from understudy.core.outcome import Failure
 from understudy.wire.chat import ChatChunk, ChatRequest
+from understudy.wire.dialect import BadRequest, ClientRequest
+
+Request = ChatRequest | ClientRequest
+"""In neutral words, or in those of the client it came from."""
 
 
 class UnwritableRequest(Exception):
@@ -54,6 +58,16 @@ class WireFormat(Protocol):
     def encode_request(
         self,
         request: ChatRequest,
+        *,
+        model: str,
+        stream: bool,
+        include_usage: bool,
+        defaults: Mapping[str, Any],
+    ) -> bytes: ...
+
+    def encode_native(
+        self,
+        fields: Mapping[str, msgspec.Raw],
         *,
         model: str,
         stream: bool,
@@ -106,15 +120,40 @@ class Backend:
     def __repr__(self) -> str:
         return f"<Backend {self.name}, {self.model} at {self.url}>"
 
-    def encode(self, request: ChatRequest, *, stream: bool) -> bytes:
+    def encode(self, request: Request, *, stream: bool) -> bytes:
         """The request's body; raises `UnwritableRequest` if the caller put something strange into it."""
         try:
-            return self.format.encode_request(
-                request,
-                model=self.model,
-                stream=stream,
-                include_usage=stream and self.asks_usage,
-                defaults=self.defaults,
-            )
+            return self._encode(request, stream)
+        except BadRequest as error:
+            raise UnwritableRequest(error.message) from error
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise UnwritableRequest(f"the request cannot be written as JSON: {error}") from error
+
+    def headers_for(self, request: Request) -> Mapping[str, str]:
+        """The request's headers: the member's own, and what a client of this format has to add to them."""
+        if self.is_native(request) and request.headers:
+            return {**request.headers, **self.headers}
+        return self.headers
+
+    def is_native(self, request: Request) -> TypeGuard[ClientRequest]:
+        """Did the request come in this backend's own format?"""
+        return isinstance(request, ClientRequest) and request.dialect.FORMAT is self.format
+
+    def _encode(self, request: Request, stream: bool) -> bytes:
+        """There are three cases: in this format already, from a client of another one, in neutral words."""
+        include_usage = stream and self.asks_usage
+        if self.is_native(request):
+            return self.format.encode_native(
+                request.fields,
+                model=self.model,
+                stream=stream,
+                include_usage=include_usage,
+                defaults=self.defaults,
+            )
+        return self.format.encode_request(
+            request.chat if isinstance(request, ClientRequest) else request,
+            model=self.model,
+            stream=stream,
+            include_usage=include_usage,
+            defaults=self.defaults,
+        )

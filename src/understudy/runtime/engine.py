@@ -23,12 +23,12 @@ from understudy.errors import (
     StreamInterrupted,
     TrailEntry,
 )
-from understudy.runtime.backend import Backend
+from understudy.runtime.backend import Backend, Request
 from understudy.runtime.exchange import Exchange
 from understudy.runtime.fan_out import FanOut
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
-from understudy.wire.chat import ChatChunk, ChatRequest, Usage
+from understudy.wire.chat import ChatChunk, Usage
 
 
 class Engine:
@@ -58,9 +58,9 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine of {self.pool!r}, {len(self._calls)} calls>"
 
-    def call(self, request: ChatRequest, *, stream: bool) -> Call:
+    def call(self, request: Request, *, stream: bool, keeps_text: bool = True) -> Call:
         """One request, not begun yet: it begins when its chunks are asked for."""
-        return Call(self, request, stream=stream)
+        return Call(self, request, stream=stream, keeps_text=keeps_text)
 
     async def close(self) -> None:
         """End what is in flight with `BalancerClosed` and close every connection."""
@@ -132,8 +132,9 @@ class _Report:
 class Call:
     """One request and what is known of its answer so far.
 
-    `chunks` may be iterated once. `backend`, `model`, `usage` and `finish_reason` are the answering
-    attempt's; `text` is what has been handed on.
+    `chunks` may be iterated once; or `next_batch` is called until it says None, and `leave` at the end.
+    `backend`, `model`, `usage` and `finish_reason` are the answering attempt's; `text` is what has been
+    handed on, unless nobody wants it kept.
     """
 
     __slots__ = (
@@ -141,16 +142,17 @@ class Call:
         "_dispatch",
         "_engine",
         "_exchange",
+        "_keeps_text",
+        "_paused",
         "_running",
         "_text",
-        "_wants_usage",
         "_watchdog",
         "backend",
         "request",
         "stream",
     )
 
-    def __init__(self, engine: Engine, request: ChatRequest, *, stream: bool) -> None:
+    def __init__(self, engine: Engine, request: Request, *, stream: bool, keeps_text: bool) -> None:
         self._engine = engine
         self.request = request
         self.stream = stream
@@ -159,9 +161,9 @@ class Call:
         self._exchange: Exchange | None = None
         self._running: Attempt | None = None
         self._answered = False
+        self._keeps_text = keeps_text
         self._text: list[str] = []
-        options = request.fields.get("stream_options")
-        self._wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
+        self._paused = 0.0
         self.backend: str | None = None
 
     def __repr__(self) -> str:
@@ -187,17 +189,49 @@ class Call:
     def text(self) -> str:
         return "".join(self._text)
 
+    @property
+    def attempts(self) -> int:
+        """How many were made so far."""
+        return self._dispatch.attempts if self._dispatch is not None else 0
+
+    @property
+    def asked_model(self) -> str | None:
+        """The model that `backend` is asked for."""
+        return None if self.backend is None else self._engine.backends[self.backend].model
+
+    @property
+    def is_native(self) -> bool:
+        """Did the request come in the format of the backend that answers?"""
+        return self.backend is not None and self.is_native_to(self.backend)
+
+    def is_native_to(self, backend: str) -> bool:
+        """Did the request come in the format of this backend?"""
+        return self._engine.backends[backend].is_native(self.request)
+
+    def own_time(self, began: float) -> float:
+        """Of the seconds since `began`, those spent neither asking a backend nor waiting for one."""
+        now = self._engine.clock.now()
+        away = 0.0 if self._dispatch is None else self._dispatch.time_asking(now)
+        return now - began - away - self._paused
+
     async def chunks(self) -> AsyncGenerator[ChatChunk, None]:
         """The answer as it arrives; raises `RequestError` where there is none, or no whole one."""
-        dispatch = self._dispatch = self._engine.begin(self)
+        try:
+            while (batch := await self.next_batch()) is not None:
+                for chunk in batch:
+                    yield chunk
+        finally:
+            self.leave()
+
+    async def next_batch(self) -> list[ChatChunk] | None:
+        """What has arrived of the answer, None at its end; raises what `chunks` does."""
+        dispatch = self._dispatch
+        if dispatch is None:
+            dispatch = self._dispatch = self._engine.begin(self)
         try:
             while (batch := await self._next(dispatch)) is not None:
-                for chunk in batch:
-                    if self._hidden(chunk):
-                        continue
-                    if chunk.text:
-                        self._text.append(chunk.text)
-                    yield chunk
+                if shown := self._shown(batch):
+                    return shown
         except Closed:
             closed = BalancerClosed("the balancer was closed while the request ran")
             self._complete(closed)
@@ -205,15 +239,18 @@ class Call:
         except RequestError as error:
             self._complete(error)
             raise
-        finally:
-            self._leave(dispatch)
+        return None
+
+    def leave(self) -> None:
+        """The caller is gone, or done. Idempotent."""
+        if self._dispatch is not None:
+            self._leave(self._dispatch)
 
     def close(self) -> bool:
         """End the request from outside; True if a task was waiting on it and will hear of it."""
         if self._watchdog.close():
             return True
-        if self._dispatch is not None:
-            self._leave(self._dispatch)
+        self.leave()
         return False
 
     # The loop
@@ -285,12 +322,14 @@ class Call:
     async def _pause(self, wait: Wait) -> None:
         """Sleep until the instant, or until a probe settles if the step says so."""
         future = self._engine.waiter() if wait.wakes else asyncio.get_running_loop().create_future()
+        since = self._engine.clock.now()
         try:
             await self._watchdog.guard(future, wait.until)
         except LimitPassed:
             pass
         finally:
             future.cancel()
+            self._paused += self._engine.clock.now() - since
 
     # Ends
 
@@ -320,12 +359,17 @@ class Call:
         error.trail = self.trail
         error.partial = self.text
 
+    def _shown(self, batch: list[ChatChunk]) -> list[ChatChunk]:
+        shown = [chunk for chunk in batch if chunk.usage is None or not self._hidden(chunk)]
+        if self._keeps_text:
+            self._text.extend(chunk.text for chunk in shown if chunk.text)
+        return shown
+
     def _hidden(self, chunk: ChatChunk) -> bool:
         """The usage chunk that we asked for on our own account is not the caller's."""
         return (
-            chunk.usage is not None
-            and self.stream
-            and not self._wants_usage
+            self.stream
+            and not self.request.wants_usage
             and not chunk.has_content
             and chunk.finish_reason is None
         )

@@ -17,8 +17,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
+
+import msgspec
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.deadline import Deadline
@@ -31,12 +32,12 @@ from understudy.errors import (
     ProtocolViolation,
     TransportError,
 )
-from understudy.runtime.backend import Backend, StreamDecoder, UnwritableRequest
+from understudy.runtime.backend import Backend, Request, StreamDecoder, UnwritableRequest
 from understudy.runtime.body import ContentDecoder
 from understudy.runtime.ports import Clock, HttpRequest, HttpResponse, Transport
 from understudy.runtime.redirect import send_following
 from understudy.runtime.watchdog import LimitPassed, Watchdog
-from understudy.wire.chat import ChatChunk, ChatRequest, Usage, estimate_tokens
+from understudy.wire.chat import ChatChunk, Usage, estimate_tokens
 from understudy.wire.refusal import classify
 
 UNARY_LIMIT = 64 * 1024 * 1024
@@ -84,7 +85,7 @@ class Exchange:
         self,
         attempt: Attempt,
         backend: Backend,
-        request: ChatRequest,
+        request: Request,
         *,
         transport: Transport,
         clock: Clock,
@@ -163,7 +164,7 @@ class Exchange:
         attempt, backend = self._attempt, self._backend
         request = HttpRequest(
             url=backend.url,
-            headers=backend.headers,
+            headers=backend.headers_for(self._request),
             body=backend.encode(self._request, stream=attempt.stream),
             connect_timeout=attempt.settings.timeouts.connect,
             ca_file=backend.ca_file,
@@ -230,6 +231,8 @@ class Exchange:
         )
         if isinstance(decoded, Failure):
             return self._ended(decoded)
+        if self._attempt.stream:
+            decoded = [_without_bytes(chunk) for chunk in decoded]
         for chunk in decoded:
             self._note(chunk)
         self.held.extend(decoded)
@@ -452,18 +455,10 @@ class Exchange:
         )
 
     def _estimated_usage(self) -> Usage:
-        asked = sum(map(_characters_of, self._request.messages))
-        return Usage(estimate_tokens(asked), estimate_tokens(self._characters), estimated=True)
+        asked = estimate_tokens(self._request.characters)
+        return Usage(asked, estimate_tokens(self._characters), estimated=True)
 
 
-def _characters_of(value: Any) -> int:
-    """The characters of all texts inside a message."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return _total(value.values())
-    return _total(value) if isinstance(value, list | tuple) else 0
-
-
-def _total(values: Iterable[Any]) -> int:
-    return sum(map(_characters_of, values))
+def _without_bytes(chunk: ChatChunk) -> ChatChunk:
+    """The body of a unary answer is no event that a stream could pass on."""
+    return msgspec.structs.replace(chunk, raw=None)

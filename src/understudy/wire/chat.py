@@ -40,6 +40,17 @@ class ChatRequest:
         n = self.fields.get("n")
         return n if isinstance(n, int) and n > 0 else 1
 
+    @property
+    def wants_usage(self) -> bool:
+        """Is the caller of a stream to see its usage (``stream_options.include_usage``)?"""
+        options = self.fields.get("stream_options")
+        return isinstance(options, Mapping) and bool(options.get("include_usage"))
+
+    @property
+    def characters(self) -> int:
+        """The characters of all texts in the messages."""
+        return sum(map(characters_of, self.messages))
+
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
     """A piece of one tool call; `arguments` pieces are concatenated per `index` unchanged."""
@@ -75,7 +86,8 @@ class ChatChunk(msgspec.Struct, frozen=True):
 
     `text` and `reasoning` are of choice `index`; `finish_reason` is set on a choice's last chunk;
     `model` and `id` are the backend's. `audio` is an audio delta as it came.
-    `raw` is the event's own data bytes, for passing through untouched.
+    `raw` are the bytes that said it, for passing through untouched: a framed event of a stream, the body
+    of a unary answer; ``b""`` where another chunk of the same event carries them, None where there are none.
     """
 
     text: str = ""
@@ -88,7 +100,7 @@ class ChatChunk(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     model: str | None = None
     id: str | None = None
-    raw: bytes = b""
+    raw: bytes | None = None
 
     @property
     def has_content(self) -> bool:
@@ -109,6 +121,15 @@ class Malformed(msgspec.Struct, frozen=True):
     """An event that could not be read and was dropped; the stream goes on."""
 
     message: str
+
+
+def characters_of(value: Any) -> int:
+    """The characters of all texts inside a message."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(characters_of, value.values()))
+    return sum(map(characters_of, value)) if isinstance(value, list | tuple) else 0
 
 
 def estimate_tokens(characters: int) -> int:

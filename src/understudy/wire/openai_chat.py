@@ -9,7 +9,7 @@
 - A malformed event is dropped and counted while it is isolated, that is, after a sound one. As the very
   first, after another one, inside a tool call, or with `strict`, it is a failure.
 - Of an event each choice makes one chunk, an event without choices one chunk without content; the first
-  carries the event's own bytes. A comment or an event without data makes none.
+  carries the event's own bytes, framed anew. A comment or an event without data makes none.
 - Nulls stand for what is missing, empty strings for no ``finish_reason``, id or name. Usage that is all
   zero is no usage. Invalid UTF-8 becomes U+FFFD, halves of surrogate pairs are joined across deltas.
 - Tool calls without an index are numbered as they begin; the old ``function_call`` is call 0.
@@ -32,7 +32,7 @@ from understudy.core.outcome import Failure
 from understudy.errors import FailureKind, ProtocolViolation
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed, ToolCallDelta, Usage
 from understudy.wire.refusal import classify_error_object
-from understudy.wire.sse import Event, EventStream
+from understudy.wire.sse import Event, EventStream, framed
 from understudy.wire.surrogates import SurrogateHalves
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "StreamDecoder",
     "decode_unary",
     "empty_is_legitimate",
+    "encode_native",
     "encode_request",
     "headers",
     "sniff",
@@ -113,6 +114,24 @@ def encode_request(
         return msgspec.json.encode(body, enc_hook=_plain)
     except UnicodeEncodeError:  # half a surrogate pair in a text: only escaped can it be written
         return json.dumps(body, default=_plain, separators=(",", ":")).encode()
+
+
+def encode_native(
+    fields: Mapping[str, msgspec.Raw],
+    *,
+    model: str,
+    stream: bool,
+    include_usage: bool,
+    defaults: Mapping[str, Any] = _NO_FIELDS,
+) -> bytes:
+    """The body of a request that came in this format: its fields as they came, the `model` ours."""
+    body: dict[str, Any] = {**defaults, **fields, "model": model}
+    if not stream:
+        body.pop("stream_options", None)
+    elif include_usage:
+        options = msgspec.json.decode(body["stream_options"]) if "stream_options" in fields else None
+        body["stream_options"] = {**(options or {}), "include_usage": True}
+    return msgspec.json.encode(body)
 
 
 def _plain(value: object) -> object:
@@ -505,7 +524,7 @@ class StreamDecoder:
         if complaint is not None:
             return [self._error(complaint)]
         self._sound = True
-        return self._choices.chunks(body, event.data)
+        return self._choices.chunks(body, framed(event))
 
     def _unreadable(self, event: Event, error: Exception) -> Sequence[Malformed | Failure]:
         """There are four cases: the end, an empty event that only keeps the connection alive, an error in

@@ -31,6 +31,16 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: str = ""
 
 
+def framed(event: Event) -> bytes:
+    """The event as bytes again, its data untouched."""
+    data = event.data
+    if b"\n" in data:
+        data = data.replace(b"\n", b"\ndata: ")
+    if event.event == "message":
+        return b"data: " + data + b"\n\n"
+    return b"event: " + event.event.encode() + b"\ndata: " + data + b"\n\n"
+
+
 class EventStream:
     """Takes bytes, gives whole events. After a `ProtocolViolation` it is of no further use."""
 

@@ -1,0 +1,229 @@
+"""One chat request, from its body to the last byte of its answer.
+
+1. The body is read once and decoded as far as deciding takes. Of its fields our own settings are taken out
+   (and named in a header): they never go upstream; everything else does.
+2. Nothing is sent before there is content or an error, so that the status tells the truth; unless comments
+   are switched on that keep proxies awake, which begin the answer early.
+3. A batch of chunks is one write, and the next one is read only once the client has taken it: a slow reader
+   holds the backend back.
+4. After the first byte a failure is the protocol's own error event, and nothing follows it.
+5. Whoever leaves ends the attempt. However the answering ends, the call is left and the journal told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from understudy.core.latency import Latency
+from understudy.core.settings import REGISTRY
+from understudy.errors import InternalError, RequestError
+from understudy.gateway.errors import body_as_it_came, reply_to, retry_after, status_of
+from understudy.gateway.http import JSON, Headers, HttpError, Receive, Request, Scope, Send, answer, header_value
+from understudy.gateway.journal import Entry, Journal
+from understudy.gateway.presence import Presence
+from understudy.gateway.profiles import Profiles, Served
+from understudy.runtime.engine import Call
+from understudy.runtime.ports import Clock
+from understudy.wire.chat import ChatChunk
+from understudy.wire.dialect import BadRequest, ClientRequest, Dialect
+
+_log = logging.getLogger("understudy.gateway")
+
+BODY_LIMIT = 32 * 1024 * 1024
+STREAM = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+COMMENT = b": still waiting\n\n"
+
+_KEYS = [setting.key for setting in REGISTRY]
+_SETTINGS = frozenset(
+    ["ephemeralSettings", *(key.replace("-", "_") for key in _KEYS), *(key.replace("_", "-") for key in _KEYS)]
+)
+
+
+class Conversations:
+    """Answers chat requests. `comment_seconds` 0 sends no comments (rule 2)."""
+
+    def __init__(
+        self,
+        profiles: Profiles,
+        journal: Journal,
+        *,
+        clock: Clock,
+        comment_seconds: float = 0.0,
+        body_limit: int = BODY_LIMIT,
+    ) -> None:
+        self.profiles = profiles
+        self.journal = journal
+        self.clock = clock
+        self.comment_seconds = comment_seconds
+        self.body_limit = body_limit
+        self.own_time = Latency()
+
+    async def answer(
+        self, request: Request, scope: Scope, receive: Receive, send: Send, client: str, dialect: Dialect
+    ) -> None:
+        """Raises `HttpError` for what no backend was asked for, and `ClientLeft`."""
+        began = self.clock.now()
+        asked, ignored = await self._read(request, dialect)
+        served = self.profiles.find(asked.model)
+        with Presence(scope, receive):
+            await served.door.enter()
+            try:
+                turn = _Turn(self, request, asked, served, send, began)
+                turn.headers += ignored
+                await turn.run(client)
+            finally:
+                served.door.leave()
+
+    async def _read(self, request: Request, dialect: Dialect) -> tuple[ClientRequest, Headers]:
+        body = await request.body(self.body_limit)
+        try:
+            asked = dialect.read_request(body)
+        except BadRequest as error:
+            raise HttpError(400, "invalid_request", error.message, param=error.param) from None
+        asked.id = request.id
+        asked.created = int(self.clock.wall())
+        asked.headers = request.passed_on(dialect.PASSED_ON)
+        return asked, _take_settings(asked)
+
+
+def _take_settings(asked: ClientRequest) -> Headers:
+    """Rule 1."""
+    if _SETTINGS.isdisjoint(asked.fields):
+        return []
+    taken = sorted(_SETTINGS & asked.fields.keys())
+    for name in taken:
+        del asked.fields[name]
+    return [(b"x-understudy-ignored", header_value(", ".join(taken)))]
+
+
+class _Turn:
+    """The answering of one request. `headers` are the answer's, besides those that depend on the backend."""
+
+    __slots__ = ("_began", "_call", "_desk", "_entry", "_request", "_send", "_started", "asked", "headers", "served")
+
+    def __init__(
+        self,
+        desk: Conversations,
+        request: Request,
+        asked: ClientRequest,
+        served: Served,
+        send: Send,
+        began: float,
+    ) -> None:
+        self._desk = desk
+        self._request = request
+        self._send = send
+        self._began = began
+        self._started = False
+        self._entry: Entry | None = None
+        self.asked = asked
+        self.served = served
+        self.headers: Headers = [(b"x-request-id", header_value(request.id)), served.header]
+        self._call: Call = served.balancer.call(asked, stream=asked.stream)
+
+    async def run(self, client: str) -> None:
+        """Rule 5."""
+        desk, call = self._desk, self._call
+        entry = self._entry = Entry(
+            self._request.id, client, self.served.name, self.asked.model, desk.clock.wall(), call
+        )
+        desk.journal.add(entry)
+        status = "cancelled"
+        try:
+            await (self._stream() if self.asked.stream else self._unary())
+            status = "answered"
+        except RequestError as error:
+            status = "failed"
+            await self._fail(error)
+        except InternalError as error:
+            status = "failed"
+            _log.error("request %s: %s", self._request.id, error, exc_info=error)
+            await self._break(error)
+        finally:
+            call.leave()
+            entry.end(status, desk.clock.now() - self._began)
+
+    # The three ways to answer
+
+    async def _unary(self) -> None:
+        call = self._call
+        chunks: list[ChatChunk] = []
+        while (batch := await call.next_batch()) is not None:
+            chunks += batch
+        await answer(self._send, 200, self._whole(chunks), self._answer_headers())
+
+    async def _stream(self) -> None:
+        call = self._call
+        writer = self.asked.dialect.StreamWriter(self.asked)
+        while (batch := await self._next_batch()) is not None:
+            data = writer.write(batch, native=call.is_native)
+            if data:
+                await self._write(data)
+        await self._write(writer.end(call.usage), last=True)
+
+    async def _fail(self, error: RequestError) -> None:
+        """Rules 2 and 4."""
+        dialect = self.asked.dialect
+        if self._started:
+            await self._write(dialect.error_event(reply_to(error, self._request.id)), last=True)
+            return
+        body = body_as_it_came(error, self._call, dialect)
+        if body is None:
+            body = dialect.write_error(reply_to(error, self._request.id))
+        headers = self._answer_headers() + retry_after(error.retry_after)
+        await answer(self._send, status_of(error), body, headers)
+
+    async def _break(self, error: InternalError) -> None:
+        """A bug of ours."""
+        if not self._started:
+            raise HttpError(500, "internal_error", "an internal error of the gateway") from error
+        raise error
+
+    def _whole(self, chunks: Sequence[ChatChunk]) -> bytes:
+        if self._call.is_native and chunks and chunks[0].raw is not None:
+            return chunks[0].raw
+        return self.asked.dialect.write_answer(chunks, self._call.usage, self.asked)
+
+    # Writing
+
+    async def _write(self, data: bytes, *, last: bool = False) -> None:
+        """Rule 3."""
+        if not self._started:
+            self._started = True
+            headers = [*STREAM, *self._answer_headers()]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def _next_batch(self) -> list[ChatChunk] | None:
+        if not self._desk.comment_seconds:
+            return await self._call.next_batch()
+        reading = asyncio.ensure_future(self._call.next_batch())
+        try:
+            while not (await asyncio.wait({reading}, timeout=self._desk.comment_seconds))[0]:
+                await self._write(COMMENT)
+            return await reading
+        finally:
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait({reading})
+
+    def _answer_headers(self) -> Headers:
+        """Who answers, and what it took; of an answer begun early only what is known by then."""
+        call, desk = self._call, self._desk
+        own_time = call.own_time(self._began)
+        desk.own_time.record(own_time)
+        headers = [
+            *self.headers,
+            (b"x-understudy-attempts", b"%d" % call.attempts),
+            (b"x-understudy-overhead-ms", b"%.3f" % (own_time * 1000)),
+        ]
+        if call.backend is not None:
+            headers.append((b"x-understudy-backend", header_value(call.backend)))
+            headers.append((b"x-understudy-model", header_value(call.model or call.asked_model)))
+        return headers

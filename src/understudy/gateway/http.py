@@ -1,0 +1,162 @@
+"""One HTTP request and its answer, over ASGI.
+
+1. A body is read once, at most `limit` bytes of it, and each piece of it must come within
+   `PIECE_SECONDS`.
+2. A header that decides who asks for what may come once.
+3. What others wrote never becomes a header of ours unless it is one printable line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PIECE_SECONDS = 30.0
+
+JSON = (b"content-type", b"application/json")
+
+_ONCE = frozenset((b"authorization", b"x-api-key", b"content-type", b"content-length", b"host"))
+
+
+class HttpError(Exception):
+    """The request ends here, with this status. `code` is the word for it in the error object."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = list(headers)
+        self.retry_after = retry_after
+
+
+class ClientLeft(Exception):
+    """The client was gone before its request was read."""
+
+
+class Request:
+    """One request. `path` is without a ``/v1`` in front and without a slash at its end."""
+
+    __slots__ = ("_receive", "_scope", "headers", "id", "method", "path")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.path = _plain(scope["path"])
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.id = ""
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+    def check_headers(self) -> None:
+        """Rule 2; raises `HttpError`."""
+        given = self._scope["headers"]
+        if len(self.headers) == len(given):
+            return
+        names = [name for name, _ in given]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                raise HttpError(400, "duplicate_header", f"the header {name.decode()} came more than once")
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def passed_on(self, names: Iterable[str]) -> dict[str, str]:
+        """Of the headers those of these names that came."""
+        headers = self.headers
+        return {
+            name: value.decode("latin-1")
+            for name in names
+            if (value := headers.get(name.encode())) is not None
+        }
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body (rule 1). Raises `HttpError`, or `ClientLeft`."""
+        self._check_length(limit)
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._piece()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            _check_size(size, limit)
+            if not message.get("more_body"):
+                return b"".join(pieces)
+
+    def _check_length(self, limit: int) -> None:
+        length = self.headers.get(b"content-length", b"")
+        if length.isdigit():
+            _check_size(int(length), limit)
+
+    async def _piece(self) -> Message:
+        try:
+            async with asyncio.timeout(PIECE_SECONDS):
+                return await self._receive()
+        except TimeoutError:
+            raise HttpError(
+                408,
+                "request_timeout",
+                f"nothing more of the body came for {PIECE_SECONDS:.0f} s",
+                headers=[(b"connection", b"close")],
+            ) from None
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        # What is still to come would be taken for the next request.
+        raise HttpError(
+            413,
+            "request_too_large",
+            f"the body is larger than {limit} bytes",
+            headers=[(b"connection", b"close")],
+        )
+
+
+def _plain(path: str) -> str:
+    while path.startswith("/v1/"):
+        path = path[3:]
+    return path.rstrip("/") or "/"
+
+
+def header_value(text: str) -> bytes:
+    """Rule 3."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text).encode("ascii", "replace")
+
+
+async def answer(
+    send: Send, status: int, body: bytes, headers: Headers, content_type: tuple[bytes, bytes] = JSON
+) -> None:
+    """A whole answer at once."""
+    length = (b"content-length", b"%d" % len(body))
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [content_type, length, *headers]}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_json(send: Send, value: Mapping[str, Any], headers: Headers, status: int = 200) -> None:
+    await answer(send, status, msgspec.json.encode(value), headers)

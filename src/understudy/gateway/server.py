@@ -1,0 +1,133 @@
+"""The server: uvicorn, with our signals.
+
+::
+
+    SIGTERM   readiness off, new requests refused ── drain delay ──> listener closed ── drain timeout ──> end
+    SIGINT    the same without the delay; a second signal of either kind ends at once
+    SIGHUP    the profiles are loaded anew
+
+Rules:
+
+1. Whatever runs when draining begins is served to its end, at most `drain_timeout` seconds after the
+   listener has closed. What runs then still ends with the protocol's own error.
+2. The process leaves with nothing open, and with status 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+
+from understudy.errors import UnderstudyError
+from understudy.gateway import edge
+from understudy.gateway.app import Gateway
+
+_log = logging.getLogger("understudy.gateway")
+
+_POLL = 0.05
+_LAST_WORDS = 2.0  # seconds for the error events of rule 1 to get out
+BACKLOG = 2048
+
+
+class ListenFailed(UnderstudyError):
+    """The address cannot be listened on."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; raises `ListenFailed`."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise ListenFailed(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return bound
+
+
+class Server(uvicorn.Server):
+    """Serves one gateway on one socket until it is told to stop."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        listener: socket.socket,
+        *,
+        drain_delay: float = 5.0,
+        drain_timeout: float = 120.0,
+        reload: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(gateway, timeout_graceful_shutdown=1, backlog=BACKLOG, **edge.options())  # type: ignore[arg-type]
+        )
+        self.gateway = gateway
+        self.listener = listener
+        self.drain_delay = drain_delay
+        self.drain_timeout = drain_timeout
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        host, port = self.listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def run_until_stopped(self, ready: Callable[[], None]) -> None:
+        """Serve; `ready` is called once requests are taken."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup(sockets=[self.listener])
+        ticking = asyncio.ensure_future(self.main_loop())
+        self._listen_to_signals()
+        ready()
+        await self._stopping.wait()
+        await self._drain()
+        self.should_exit = True
+        await ticking
+        await self.shutdown(sockets=[self.listener])
+
+    def stop(self, *, delay: bool = True) -> None:
+        """Begin to drain; said again, end at once."""
+        if self._stopping.is_set():
+            self._hurried.set()
+        if not delay:
+            self.drain_delay = 0.0
+        self._stopping.set()
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(delay=False))
+        if self._reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._begin_reload, self._reload)
+
+    def _begin_reload(self, reload: Callable[[], Awaitable[None]]) -> None:
+        self._reloading = asyncio.ensure_future(reload())
+
+    async def _drain(self) -> None:
+        """Rule 1."""
+        self.gateway.draining = True
+        await self._wait(lambda: False, self.drain_delay)
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._wait(lambda: not self.gateway.running, self.drain_timeout)
+        if self.gateway.running:
+            _log.warning("%d requests are cut off: the drain timeout has passed", self.gateway.running)
+        await self.gateway.close()
+        self._hurried.clear()
+        await self._wait(lambda: not self.gateway.running, _LAST_WORDS)
+
+    async def _wait(self, over: Callable[[], bool], seconds: float) -> None:
+        """Until `over`, or so many seconds, or a second signal."""
+        deadline = self.gateway.clock.now() + seconds
+        while not over() and not self._hurried.is_set() and self.gateway.clock.now() < deadline:
+            await asyncio.sleep(_POLL)

@@ -1,0 +1,321 @@
+"""OpenAI's chat completions towards a client: its requests read, its answers written.
+
+1. Of a request only what deciding takes is decoded; the whole is looked at when another format needs it.
+2. A native chunk goes out as the bytes that came, whatever is in them. The one exception is an event with
+   usage and no choices: a client that did not ask for it (``stream_options.include_usage``) gets none,
+   because it may not expect an event without choices.
+3. Any other chunk is written as one event if it says something; each choice's first one brings the role.
+   `id`, `model` and `created` are the same in all events of an answer.
+4. A written stream's usage comes after all else, in an event of its own without choices, to clients that
+   asked for it. A native stream brings its own or has none. Both end with exactly one ``[DONE]``.
+5. A tool call without an id gets one, the same in every answer to that request.
+6. Reasoning goes out as ``reasoning_content``, the name that most clients read.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
+
+import msgspec
+
+from understudy.wire import openai_chat
+from understudy.wire.chat import ChatChunk, ChatRequest, ToolCallDelta, Usage
+from understudy.wire.dialect import (
+    BadRequest,
+    ClientRequest,
+    Dialect,
+    ErrorReply,
+    Fields,
+    checked,
+    convert,
+    cut_apart,
+    whole_calls,
+)
+
+__all__ = [
+    "ERROR_FIELDS",
+    "FORMAT",
+    "PASSED_ON",
+    "StreamWriter",
+    "chat_of",
+    "error_event",
+    "read_request",
+    "write_answer",
+    "write_error",
+]
+
+FORMAT = openai_chat
+PASSED_ON: tuple[str, ...] = ()
+ERROR_FIELDS = frozenset({"error"})
+
+_DONE = b"data: [DONE]\n\n"
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+
+
+# Requests
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any JSON object, its fields skipped."""
+
+
+class _StreamOptions(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str
+    arguments: str = ""
+
+
+class _Call(msgspec.Struct, gc=False):
+    id: str
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """What is checked of a message before it is put into another format's words."""
+
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+
+
+_MODEL = msgspec.json.Decoder(Annotated[str, msgspec.Meta(min_length=1)])
+_FLAG = msgspec.json.Decoder(bool | None)
+_COUNT = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=1)] | None)
+_STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
+_MESSAGES = msgspec.json.Decoder(Annotated[list[_Object], msgspec.Meta(min_length=1)])
+_WHOLE_MESSAGES = msgspec.json.Decoder(list[_Message])
+_ANY = msgspec.json.Decoder()
+_NULL = msgspec.Raw(b"null")
+_OURS = frozenset({"model", "messages", "stream"})
+
+
+def read_request(body: bytes) -> ClientRequest:
+    """Raises `BadRequest`."""
+    fields = cut_apart(body)
+    options = convert("stream_options", _given(fields, "stream_options"), _STREAM_OPTIONS, "an object")
+    request = ClientRequest(
+        _DIALECT,
+        fields,
+        model=convert("model", _given(fields, "model"), _MODEL, "a non-empty string"),
+        stream=bool(convert("stream", _given(fields, "stream"), _FLAG, "true or false")),
+        choices=convert("n", _given(fields, "n"), _COUNT, "a whole number from 1") or 1,
+        wants_usage=options is not None and bool(options.include_usage),
+    )
+    convert("messages", _given(fields, "messages"), _MESSAGES, "a non-empty list of objects")
+    return request
+
+
+def _given(fields: Fields, name: str) -> msgspec.Raw:
+    return fields.get(name, _NULL)
+
+
+def chat_of(fields: Fields) -> ChatRequest:
+    """The whole request, which is in neutral words already. Raises `BadRequest`."""
+    for position, message in enumerate(checked("messages", fields["messages"], _WHOLE_MESSAGES)):
+        if message.role == "tool" and message.tool_call_id is None:
+            where = f"messages[{position}].tool_call_id"
+            raise BadRequest(f"{where}: a tool's message must name its call", where)
+    return ChatRequest(
+        checked("messages", fields["messages"], _ANY),
+        {name: checked(name, raw, _ANY) for name, raw in fields.items() if name not in _OURS},
+    )
+
+
+# Streams
+
+
+class StreamWriter:
+    """Writes one answer as OpenAI's event stream."""
+
+    __slots__ = ("_calls", "_choices", "_id", "_model", "_request", "_written")
+
+    def __init__(self, request: ClientRequest) -> None:
+        self._request = request
+        self._id: str | None = None
+        self._model: str | None = None
+        self._choices: set[int] = set()  # that have begun
+        self._calls: set[tuple[int, int]] = set()  # that have begun, by choice and call
+        self._written = False  # something was put into our words
+
+    def __repr__(self) -> str:
+        return f"<StreamWriter to an OpenAI client, {len(self._choices)} choices begun>"
+
+    def write(self, chunks: Sequence[ChatChunk], *, native: bool) -> bytes:
+        """The events of these chunks, ``b""`` if there is nothing to say yet."""
+        if native:
+            return b"".join(map(self._native, chunks))
+        return b"".join(map(self._event, chunks))
+
+    def end(self, usage: Usage | None) -> bytes:
+        """The usage where it is due, and ``[DONE]``."""
+        if usage is None or not self._written or not self._request.wants_usage:
+            return _DONE
+        return self._framed([], usage=_usage(usage)) + _DONE
+
+    def _native(self, chunk: ChatChunk) -> bytes:
+        if chunk.raw is None:
+            return self._event(chunk)
+        is_unasked = chunk.usage is not None and not self._request.wants_usage
+        return b"" if is_unasked and _NO_CHOICES.search(chunk.raw) else chunk.raw
+
+    def _event(self, chunk: ChatChunk) -> bytes:
+        self._id = self._id or chunk.id
+        self._model = self._model or chunk.model
+        if not _says_something(chunk):
+            return b""
+        self._written = True
+        choice = {
+            "index": chunk.index,
+            "delta": self._delta(chunk),
+            "logprobs": None,
+            "finish_reason": chunk.finish_reason,
+        }
+        return self._framed([choice])
+
+    def _delta(self, chunk: ChatChunk) -> dict[str, Any]:
+        delta: dict[str, Any] = {}
+        if chunk.index not in self._choices:
+            self._choices.add(chunk.index)
+            delta["role"] = "assistant"
+        if chunk.text:
+            delta["content"] = chunk.text
+        if chunk.reasoning:
+            delta["reasoning_content"] = chunk.reasoning
+        if chunk.refusal:
+            delta["refusal"] = chunk.refusal
+        if chunk.tool_calls:
+            delta["tool_calls"] = [self._call(chunk.index, call) for call in chunk.tool_calls]
+        if chunk.audio:
+            delta["audio"] = chunk.audio
+        return delta
+
+    def _call(self, choice: int, call: ToolCallDelta) -> dict[str, Any]:
+        if (choice, call.index) in self._calls:
+            return {"index": call.index, "function": {"arguments": call.arguments}}
+        self._calls.add((choice, call.index))
+        return {"index": call.index, **_tool_call(self._request, choice, call)}
+
+    def _framed(self, choices: list[dict[str, Any]], **more: object) -> bytes:
+        body = {
+            "id": self._id or _answer_id(self._request),
+            "object": "chat.completion.chunk",
+            "created": self._request.created,
+            "model": self._model or self._request.model,
+            "choices": choices,
+            **more,
+        }
+        return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+def _says_something(chunk: ChatChunk) -> bool:
+    return bool(
+        chunk.text
+        or chunk.finish_reason
+        or chunk.reasoning
+        or chunk.tool_calls
+        or chunk.refusal
+        or chunk.audio
+    )
+
+
+def _answer_id(request: ClientRequest) -> str:
+    return f"chatcmpl-{request.id}"
+
+
+def _tool_call(request: ClientRequest, choice: int, call: ToolCallDelta) -> dict[str, Any]:
+    return {
+        "id": call.id or f"call_{request.id}_{choice}_{call.index}",
+        "type": "function",
+        "function": {"name": call.name or "", "arguments": call.arguments},
+    }
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+# Whole answers and errors
+
+
+def write_answer(chunks: Sequence[ChatChunk], usage: Usage | None, request: ClientRequest) -> bytes:
+    """A ``chat.completion`` with every choice of the chunks."""
+    choices: dict[int, list[ChatChunk]] = {}
+    for chunk in chunks:
+        choices.setdefault(chunk.index, []).append(chunk)
+    body = {
+        "id": next((chunk.id for chunk in chunks if chunk.id), None) or _answer_id(request),
+        "object": "chat.completion",
+        "created": request.created,
+        "model": next((chunk.model for chunk in chunks if chunk.model), None) or request.model,
+        "choices": [_choice(index, choices[index], request) for index in sorted(choices)],
+    }
+    if usage is not None:
+        body["usage"] = _usage(usage)
+    return msgspec.json.encode(body)
+
+
+def _choice(index: int, chunks: list[ChatChunk], request: ClientRequest) -> dict[str, Any]:
+    text = "".join(chunk.text for chunk in chunks)
+    refusal = "".join(chunk.refusal for chunk in chunks)
+    calls = [_tool_call(request, index, call) for call in whole_calls(chunks)]
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": text if text or not (calls or refusal) else None,
+        "refusal": refusal or None,
+    }
+    if reasoning := "".join(chunk.reasoning for chunk in chunks):
+        message["reasoning_content"] = reasoning
+    if calls:
+        message["tool_calls"] = calls
+    if audio := next((chunk.audio for chunk in chunks if chunk.audio), None):
+        message["audio"] = audio
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None),
+    }
+
+
+def write_error(reply: ErrorReply) -> bytes:
+    """``{"error": {…}}``, as the body of an answer with the reply's status."""
+    return msgspec.json.encode({"error": _error(reply)})
+
+
+def error_event(reply: ErrorReply) -> bytes:
+    """The same as the last event of a stream, which no ``[DONE]`` follows."""
+    return b"data: " + write_error(reply) + b"\n\n"
+
+
+def _error(reply: ErrorReply) -> Mapping[str, Any]:
+    named = {"message": reply.message, "type": _type(reply), "param": reply.param, "code": reply.code}
+    return {**reply.details, **named}
+
+
+def _type(reply: ErrorReply) -> str:
+    """OpenAI's word for what went wrong; a refused key is an invalid request there."""
+    if reply.code == "insufficient_quota":
+        return reply.code
+    if reply.status >= 500:
+        return "service_unavailable_error" if reply.status == 503 else "server_error"
+    return "rate_limit_error" if reply.status == 429 else "invalid_request_error"
+
+
+_DIALECT = cast("Dialect", sys.modules[__name__])
