@@ -57,6 +57,7 @@ class SkipReason(StrEnum):
 
     MISSING = "missing"
     NO_KEY = "no_key"
+    DRAINED = "drained"
     CIRCUIT_OPEN = "circuit_open"
     PROBE_IN_FLIGHT = "probe_in_flight"
     BENCHED = "benched"

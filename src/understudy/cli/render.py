@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SKIPPED: dict[SkipReason, str] = {
     SkipReason.MISSING: "it can't be used",
     SkipReason.NO_KEY: "it has no key",
+    SkipReason.DRAINED: "drained by an operator",
     SkipReason.CIRCUIT_OPEN: "circuit open",
     SkipReason.PROBE_IN_FLIGHT: "a probe is in flight",
     SkipReason.BENCHED: "benched",

@@ -106,12 +106,19 @@ def serve(
             hint="set UNDERSTUDY_KEYS='NAME=KEY' or --keyfile, or say --allow-unauthenticated",
         )
     try:
-        from understudy.gateway.server import Server, listen
+        from understudy.gateway.server import ListenFailed, Server, listen
     except ImportError as error:
         raise ConfigurationError(_MISSING.format(name=error.name), hint=_INSTALL) from None
     from understudy.gateway import loading
+    from understudy.gateway.admin import VARIABLE, Admin
     from understudy.gateway.app import Gateway
+    from understudy.gateway.reloading import Reloader
     from understudy.library.balancer import make_transport
+
+    try:
+        listener = listen(host, port)
+    except ListenFailed as error:
+        raise click.ClickException(f"{error}\nhint: --port and --host choose another address") from None
 
     async def run() -> None:
         plan = loading.Plan(
@@ -125,11 +132,21 @@ def serve(
             queue=max_queue,
         )
         gateway = Gateway(loading.load(plan), keys=keys, comment_seconds=comments)
-        listener = listen(host, port)
-        server = Server(gateway, listener, drain_delay=drain_delay, drain_timeout=drain_timeout)
+        reloader = Reloader(plan, gateway)
+        if admin_key := os.environ.get(VARIABLE, "").strip():
+            gateway.admin = Admin(admin_key, lambda: gateway.profiles, reloader.reload)
+        server = Server(
+            gateway,
+            listener,
+            drain_delay=drain_delay,
+            drain_timeout=drain_timeout,
+            reload=reloader.try_reload,
+        )
+        watching = asyncio.ensure_future(reloader.watch())
         try:
             await server.run_until_stopped(lambda: click.echo(server.url))
         finally:
+            watching.cancel()
             await plan.transport.close_for_good()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

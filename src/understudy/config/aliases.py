@@ -25,7 +25,7 @@ class WireFormat(StrEnum):
     OPENAI_RESPONSES = "openai-responses"
 
 
-SPOKEN = frozenset({WireFormat.OPENAI})
+SPOKEN = frozenset({WireFormat.OPENAI, WireFormat.ANTHROPIC})
 """The wire formats that this version can answer through."""
 
 

@@ -35,6 +35,8 @@ Rules:
     admits a request.
 11. Asking changes nothing: `state`, `next_probe_at`, `admits` and `failures` only look.
 12. Disabled, it admits everything and never opens; taking a permit then closes it.
+13. Forced closed by an operator it is as if disabled, forced open it admits nothing and nothing moves it,
+    whatever the settings say. `reset` takes the force away and leaves it closed, with nothing remembered.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 from itertools import chain
+from math import inf
 
 import msgspec
 
@@ -100,6 +103,7 @@ class Breaker:
         "_openings",
         "_probes",
         "_undecided",
+        "forced",
         "last_failure_at",
         "opened_at",
         "phase",
@@ -114,6 +118,7 @@ class Breaker:
         self._probes: list[Permit] = []
         self._undecided = [0, 0]  # attempts that await their opening, their ending
         self._longest_open = 0.0
+        self.forced: State | None = None
         self.opened_at: float | None = None
         self.last_failure_at: float | None = None
 
@@ -123,7 +128,7 @@ class Breaker:
     # Questions
 
     def state(self, now: float, settings: BreakerSettings) -> State:
-        if not settings.enabled:
+        if self._is_off(settings):
             return State.CLOSED
         if self.phase is State.OPEN and now >= self._open_until(settings):
             return State.HALF_OPEN
@@ -131,7 +136,7 @@ class Breaker:
 
     def admits(self, now: float, settings: BreakerSettings) -> bool:
         """Would `try_acquire` give a permit?"""
-        if self.phase is State.CLOSED or not settings.enabled:
+        if self.phase is State.CLOSED or self._is_off(settings):
             return True
         if self.phase is State.OPEN:
             return now >= self._open_until(settings)
@@ -139,11 +144,16 @@ class Breaker:
 
     def probing(self, now: float, settings: BreakerSettings) -> bool:
         """Is a probe in flight whose lease has not run out?"""
-        return self.phase is State.HALF_OPEN and settings.enabled and bool(self._leased(now, settings))
+        if self.phase is not State.HALF_OPEN or self._is_off(settings):
+            return False
+        return bool(self._leased(now, settings))
 
     def next_probe_at(self, now: float, settings: BreakerSettings) -> float | None:
-        """When a probe will be admitted; not later than `now` if at once, None while closed."""
-        if self.phase is State.CLOSED or not settings.enabled:
+        """When a probe will be admitted; not later than `now` if at once, None while closed.
+
+        Infinity if it is forced open.
+        """
+        if self.phase is State.CLOSED or self._is_off(settings):
             return None
         if self.phase is State.OPEN:
             return self._open_until(settings)
@@ -168,7 +178,7 @@ class Breaker:
         """A permit, or None. An open circuit whose time has passed turns half-open here (rule 4)."""
         if self.phase is State.CLOSED:
             return self._plain(now)
-        if not settings.enabled:
+        if self._is_off(settings):
             self._close()
             return self._plain(now)
         if not self.admits(now, settings):
@@ -180,6 +190,22 @@ class Breaker:
         if self.state(now, settings) is not State.OPEN:
             return None
         return self._probe(now, settings)
+
+    # An operator's hand (rule 13)
+
+    def force(self, state: State, now: float) -> None:
+        """`state` is open or closed."""
+        self.forced = state
+        if state is State.OPEN:
+            self._move(State.OPEN)
+            self.opened_at = now
+            self._longest_open = inf
+        else:
+            self._close()
+
+    def reset(self) -> None:
+        self.forced = None
+        self._close()
 
     # Outcomes
 
@@ -261,7 +287,7 @@ class Breaker:
         return permit
 
     def _open(self, now: float, settings: BreakerSettings, longest: float = 0.0) -> None:
-        if not settings.enabled:
+        if self._is_off(settings):
             return
         self._move(State.OPEN)
         self.opened_at = now
@@ -279,6 +305,9 @@ class Breaker:
         self._generation += 1
         self._probes = []
         self._undecided = [0, 0]
+
+    def _is_off(self, settings: BreakerSettings) -> bool:
+        return not settings.enabled if self.forced is None else self.forced is State.CLOSED
 
     def _forget(self, permit: Permit) -> None:
         """It is out no longer, neither as a probe nor as an attempt without an outcome."""

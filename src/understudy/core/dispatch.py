@@ -389,7 +389,7 @@ class Dispatch:
         askable = []
         for member in self._order:
             standing = self._standings.get(member.index) or _Standing()
-            if member.problem is not None or self._spent(standing):
+            if member.is_listed_only or self._spent(standing):
                 continue
             if self._larger_than is None or eligibility.fits(member, self._larger_than):
                 askable.append((member, standing))

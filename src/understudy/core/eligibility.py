@@ -2,7 +2,7 @@
 
 In this order, so that the reason shown is the one that lasts longest:
 
-1. unusable: its file is missing or broken, or its key cannot be resolved;
+1. unusable: its file is missing or broken, or its key cannot be resolved; or an operator drains it;
 2. too small: another member refused this request as too long, and this one's window is no larger;
 3. benched: it asked to be left alone;
 4. its circuit is open, or half-open with every probe out;
@@ -11,6 +11,7 @@ In this order, so that the reason shown is the one that lasts longest:
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from understudy.core.breaker import State
@@ -31,8 +32,8 @@ class Skip(NamedTuple):
 
 def check(member: Member, now: float, settings: PoolSettings, larger_than: int | None = None) -> Skip | None:
     """None if the member may be asked. `larger_than`: the window that was too small, 0 if unknown."""
-    if member.problem is not None:
-        return Skip(member.problem)
+    if member.is_listed_only:
+        return Skip(member.problem or SkipReason.DRAINED)
     if larger_than is not None and not fits(member, larger_than):
         return Skip(SkipReason.CONTEXT_LENGTH)
     if now < member.benched_until:
@@ -57,10 +58,10 @@ def fits(member: Member, larger_than: int) -> bool:
 
 
 def returns_at(member: Member, now: float, settings: PoolSettings) -> float | None:
-    """When neither bench nor circuit will hold the member back; None if neither does now."""
+    """When neither bench nor circuit will hold the member back; None if neither does now, or nobody knows."""
     probe_at = member.breaker.next_probe_at(now, settings.breaker)
     latest = max(member.benched_until, probe_at if probe_at is not None else 0.0)
-    return latest if latest > now else None
+    return latest if now < latest < inf else None
 
 
 def measured_rate(member: Member, now: float, settings: PoolSettings) -> float | None:
@@ -72,7 +73,8 @@ def measured_rate(member: Member, now: float, settings: PoolSettings) -> float |
 def _circuit(member: Member, now: float, settings: PoolSettings) -> Skip:
     probing = member.breaker.state(now, settings.breaker) is State.HALF_OPEN
     reason = SkipReason.PROBE_IN_FLIGHT if probing else SkipReason.CIRCUIT_OPEN
-    return Skip(reason, member.breaker.next_probe_at(now, settings.breaker))
+    probe_at = member.breaker.next_probe_at(now, settings.breaker)
+    return Skip(reason, None if probe_at == inf else probe_at)
 
 
 def _floor(member: Member, threshold: int, now: float, settings: PoolSettings) -> Skip | None:

@@ -125,6 +125,13 @@ class ConfigurationWarning(Event, frozen=True):
     message: str
 
 
+class OperatorActed(Event, frozen=True):
+    """Somebody took a backend in hand: ``reset``, ``open``, ``close``, ``drain``, ``enable``."""
+
+    backend: str
+    action: str
+
+
 class RequestEnded(Event, frozen=True):
     """A request is over: ``answered``, ``failed`` or ``cancelled``."""
 

@@ -9,15 +9,31 @@ from understudy.core.window import TokenWindow
 from understudy.errors import SkipReason
 
 
+class Health:
+    """What is known of a member, whatever its settings: it outlives a profile that is loaded anew.
+
+    `benched_until` is an instant; `drained`: an operator lets it finish and gives it nothing more.
+    """
+
+    __slots__ = ("benched_until", "breaker", "drained", "metrics", "window")
+
+    def __init__(self) -> None:
+        self.breaker = Breaker()
+        self.window = TokenWindow()
+        self.metrics = MemberMetrics()
+        self.benched_until = 0.0
+        self.drained = False
+
+
 class Member:
     """A backend as a pool knows it; the same backend listed twice is two of these.
 
-    `problem` is why it cannot be asked at all, None if it can; `benched_until` is an instant.
+    `problem` is why it cannot be asked at all, None if it can.
     """
 
     __slots__ = (
-        "benched_until",
         "breaker",
+        "health",
         "index",
         "metrics",
         "name",
@@ -27,19 +43,37 @@ class Member:
     )
 
     def __init__(
-        self, name: str, index: int, settings: MemberSettings, problem: SkipReason | None = None
+        self,
+        name: str,
+        index: int,
+        settings: MemberSettings,
+        problem: SkipReason | None = None,
+        health: Health | None = None,
     ) -> None:
         self.name = name
         self.index = index
         self.settings = settings
         self.problem = problem
-        self.breaker = Breaker()
-        self.window = TokenWindow()
-        self.metrics = MemberMetrics()
-        self.benched_until = 0.0
+        self.health = health or Health()
+        self.breaker = self.health.breaker
+        self.window = self.health.window
+        self.metrics = self.health.metrics
 
     def __repr__(self) -> str:
         return f"<Member {self.name}, {self.breaker!r}, {self.metrics.in_flight} in flight>"
+
+    @property
+    def benched_until(self) -> float:
+        return self.health.benched_until
+
+    @benched_until.setter
+    def benched_until(self, instant: float) -> None:
+        self.health.benched_until = instant
+
+    @property
+    def is_listed_only(self) -> bool:
+        """It is there to be seen, and not to be asked."""
+        return self.problem is not None or self.health.drained
 
     def bench(self, now: float, seconds: float, longest: float) -> float:
         """Leave the member alone for `seconds`, at most `longest`; never shortens a bench.

@@ -33,6 +33,14 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"
 
+    def succeed(self, other: Pool) -> None:
+        """Go on counting where `other` is, and taking turns if the policy is the same."""
+        self.metrics = other.metrics
+        self.sequence = other.sequence
+        self.quiet_since = other.quiet_since
+        if type(self.policy) is type(other.policy):
+            self.policy = other.policy
+
     def begin(self) -> int:
         """A request begins; returns its number in this pool."""
         self.sequence += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from understudy.core.breaker import State
@@ -35,9 +36,13 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class CircuitStats:
-    """`failures` are those inside the window; `next_probe_in_ms` is 0 when a probe would be let through."""
+    """`failures` are those inside the window; `next_probe_in_ms` is 0 when a probe would be let through.
+
+    `forced`: an operator keeps it as it is.
+    """
 
     state: str
+    forced: bool
     failures: int
     opened_at: str | None
     next_probe_in_ms: float | None
@@ -50,16 +55,18 @@ class CircuitStats:
         probe_at = breaker.next_probe_at(now, settings)
         return cls(
             state=str(state),
+            forced=breaker.forced is not None,
             failures=breaker.failures(now, settings),
             # Switched off, a breaker shows as closed before it hears of it.
             opened_at=None if opened_at is None or state is State.CLOSED else instant(opened_at),
-            next_probe_in_ms=None if probe_at is None else _milliseconds(max(0.0, probe_at - now)),
+            next_probe_in_ms=None if probe_at in (None, inf) else _milliseconds(max(0.0, probe_at - now)),
             last_failure=None if breaker.last_failure_at is None else instant(breaker.last_failure_at),
         )
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "state": self.state,
+            "forced": self.forced,
             "failures": self.failures,
             "opened_at": self.opened_at,
             "next_probe_in_ms": self.next_probe_in_ms,
@@ -94,6 +101,7 @@ class BackendStats:
     skips: dict[str, int]
     bench_remaining_ms: float
     problem: str | None
+    drained: bool
     success_rate: float | None
     circuit_breaker: CircuitStats
 
@@ -128,6 +136,7 @@ class BackendStats:
             skips={str(reason): count for reason, count in metrics.skips.items()},
             bench_remaining_ms=_milliseconds(max(0.0, member.benched_until - now)) or 0.0,
             problem=None if member.problem is None else str(member.problem),
+            drained=member.health.drained,
             success_rate=metrics.success_rate,
             circuit_breaker=CircuitStats.of(member, now, pool, instant),
         )
@@ -156,6 +165,7 @@ class BackendStats:
             "skips": self.skips,
             "bench_remaining_ms": self.bench_remaining_ms,
             "problem": self.problem,
+            "drained": self.drained,
             "circuit_breaker": self.circuit_breaker.to_dict(),
         }
 
@@ -251,6 +261,7 @@ def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
         ("Malformed Events", str(backend.malformed_events or "")),
         ("Benched For", _shown(bench) if bench else ""),
         ("Problem", backend.problem or ""),
+        ("Drained", "by an operator" if backend.drained else ""),
     ]
 
 

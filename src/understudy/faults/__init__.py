@@ -12,7 +12,8 @@ bug can sit on both sides of a test. A fault is a *script*: what is played at ea
     vocabulary, word         every fault word in one table; what a word is
     replies timing endings events lines bodies heads answers         the words, by kind
     plan, act, performance, player                     an attempt as values, then as bytes
-    answer, openai_chat, event_stream, wordings        the canonical answer and its format
+    answer, event_stream, json_bytes, wordings         the canonical answer; how it is written down
+    formats, openai_chat, anthropic_messages           the formats: what each must be able to say
     log, waiting, control    what was seen; waiting for it; what is said from outside
     ports                    ports where no provider is
     reference                the fault words as a table, for people

@@ -33,10 +33,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event, before it is framed as lines."""
+    """One server-sent event, before it is framed as lines. Not every format names its events."""
 
     data: bytes
     mark: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ _ROWS = (
     ),
     Word(
         "choices",
-        "so many choices, whatever was asked for",
+        "so many choices, whatever was asked for; in Messages always one",
         choices,
         (Option("count", positive, bare=True),),
         "choices 2",

@@ -32,7 +32,7 @@ def length(plan: Plan, *, off: int) -> Plan:
 
 
 def truncate(plan: Plan, *, after: int) -> Plan:
-    half = Part(b'data: {"id":"chatcmpl-', after)
+    half = Part(plan.format.HALF, after)
     return replace(
         plan,
         stream_changes=(*plan.stream_changes, ending(after, (half, End()))),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from understudy.faults.plan import Plan
+from understudy.faults.plan import Plans
 from understudy.faults.script import Occasion, Script, Step
 
 FINE = Step("fine")
@@ -18,21 +18,21 @@ OVERLOADED = Script.parse("503 message='more than this provider can take'").step
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What one attempt gets: the step as written and the plan to play."""
+    """What one attempt gets: the step as written and the plan to play, in the caller's format."""
 
     text: str
-    plan: Plan
+    plans: Plans
 
 
 class Prompter:
     """Follows one script through the attempts. `active` are the attempts that are being served."""
 
-    def __init__(self, script: Script, plan: Plan, rng: Random) -> None:
+    def __init__(self, script: Script, plans: Plans, rng: Random) -> None:
         self.script = script
         self.active = 0
-        self._fine = Cue(FINE.text, plan)
-        self._overloaded = Cue("over capacity", OVERLOADED.plan(plan))
-        self._cues = [Cue(step.text, step.plan(plan)) for step in script.steps]
+        self._fine = Cue(FINE.text, plans)
+        self._overloaded = Cue("over capacity", OVERLOADED.plans(plans))
+        self._cues = [Cue(step.text, step.plans(plans)) for step in script.steps]
         self._rng = rng
         self._index = 0
         self._taken = 0

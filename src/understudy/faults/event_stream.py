@@ -11,11 +11,11 @@ class Framer:
     def __init__(self, style: Style) -> None:
         self._style = style
         self._number = 0
-        self._start = "data: " if style.space else "data:"
+        self._space = " " if style.space else ""
 
-    def frame(self, data: bytes) -> bytes:
+    def frame(self, data: bytes, name: str = "") -> bytes:
         self._number += 1
-        lines = [*self._extras(), *(f"{self._start}{line}" for line in self._lines(data)), "", ""]
+        lines = [*self._extras(name), *(f"data:{self._space}{line}" for line in self._lines(data)), "", ""]
         text = self._style.line.join(lines)
         if self._style.bom and self._number == 1:
             text = "\ufeff" + text
@@ -28,10 +28,14 @@ class Framer:
             return [text[0], text[1:]]
         return [text]
 
-    def _extras(self) -> list[str]:
+    def _extras(self, name: str) -> list[str]:
         extras = []
         if self._style.comments:
             extras += [": still here", ""]
+        if name:
+            extras.append(f"event:{self._space}{name}")
+        elif self._style.fields:
+            extras.append("event: message")
         if self._style.fields:
-            extras += ["event: message", f"id: {self._number}", "retry: 3000"]
+            extras += [f"id: {self._number}", "retry: 3000"]
         return extras

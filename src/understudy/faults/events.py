@@ -10,7 +10,6 @@ from dataclasses import replace
 from itertools import cycle
 from typing import cast
 
-from understudy.faults import openai_chat
 from understudy.faults.act import (
     DONE,
     HEAD,
@@ -32,14 +31,14 @@ from understudy.faults.replies import wording
 from understudy.faults.word import Option, Word, duration, one_of, position, positive, size
 from understudy.faults.wordings import WORDINGS, Wording
 
+KINDS = ("json", "text", "bytes", "shape", "array")
+# What is malformed in every format; the rest each has for itself.
 MALFORMED = {
-    "json": b'{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":"bro',
     "text": b"upstream connect error or disconnect before headers",
     "bytes": b"\xff\xfe\x00\x9f\x92",
-    "shape": b'{"id":"chatcmpl-broken","choices":"none"}',
     "array": b"[1,2,3]",
 }
-STRAY = openai_chat.bare_chunk({"content": " THIS MUST NOT BE SEEN"})
+STRAY = " THIS MUST NOT BE SEEN"
 
 
 def _changed(plan: Plan, change: Change, edit: Edit | None = None) -> Plan:
@@ -47,22 +46,24 @@ def _changed(plan: Plan, change: Change, edit: Edit | None = None) -> Plan:
     return plan if edit is None else replace(plan, edits=(*plan.edits, edit))
 
 
-def _event(after: int, data: bytes) -> Event:
+def _placed(event: Event, after: int) -> Event:
     # No event can come before the head.
-    return Event(data, max(after, HEAD))
+    return replace(event, mark=max(after, HEAD))
 
 
 def malformed(plan: Plan, *, kind: str, after: int) -> Plan:
-    broken = _event(after, MALFORMED[kind])
+    data = {**MALFORMED, **plan.format.MALFORMED}[kind]
+    broken = _placed(plan.format.unreadable_event(data), after)
     return _changed(plan, inserting(broken.mark, broken), lambda *_: broken.data)
 
 
-def error(plan: Plan, *, wording: Wording, after: int, then: str, form: str) -> Plan:
+def error(plan: Plan, *, wording: Wording | None, after: int, then: str, form: str) -> Plan:
+    wording = wording or WORDINGS[plan.format.FAULT]
     body = wording.body
-    event = _event(after, body if form == "object" else openai_chat.error_chunk(wording.value))
+    event = _placed(plan.format.error_event(wording.value, as_chunk=form == "chunk"), after)
     rest: dict[str, tuple[Act, ...]] = {
         "end": (End(),),
-        "done": (Event(b"[DONE]", DONE), End()),
+        "done": (plan.format.LAST, End()),
         "cut": (Cut(),),
         "open": (Pause(None, DONE),),
     }
@@ -70,17 +71,18 @@ def error(plan: Plan, *, wording: Wording, after: int, then: str, form: str) -> 
 
 
 def invalid_utf8(plan: Plan, *, after: int) -> Plan:
-    event = _event(after, openai_chat.bare_chunk({"content": "?"}).replace(b"?", b"\xff\xc3"))
+    event = _placed(plan.format.token_event(plan.answer, "?"), after)
+    event = replace(event, data=event.data.replace(b"?", b"\xff\xc3"))
     return _changed(
-        plan, inserting(event.mark, event), lambda body, _: openai_chat.prefixed(body, b"\xff\xc3")
+        plan, inserting(event.mark, event), lambda body, _: plan.format.prefixed(body, b"\xff\xc3")
     )
 
 
 def big_event(plan: Plan, *, size: int, after: int) -> Plan:
     text = "x" * size
-    event = _event(after, openai_chat.bare_chunk({"content": text}))
+    event = _placed(plan.format.token_event(plan.answer, text), after)
     return _changed(
-        plan, inserting(event.mark, event), lambda body, _: openai_chat.prefixed(body, text.encode())
+        plan, inserting(event.mark, event), lambda body, _: plan.format.prefixed(body, text.encode())
     )
 
 
@@ -89,7 +91,7 @@ def pings(plan: Plan, *, every: float, times: int | None, kind: str, after: int)
     ping: dict[str, Act] = {
         "comment": Part(b": still here\n\n", after),
         "event": Part(b'event: ping\ndata: {"type":"ping"}\n\n', after),
-        "delta": Event(openai_chat.bare_chunk({}), after),
+        "delta": _placed(plan.format.token_event(plan.answer, None), after),
     }
     acts = (Pause(every, after), ping[kind])
     if times is not None:
@@ -107,11 +109,12 @@ def usage(plan: Plan, *, kind: str) -> Plan:
 
 
 def done(plan: Plan, *, kind: str) -> Plan:
-    marker = Event(b"[DONE]", DONE)
+    last = plan.format.LAST
+    stray = _placed(plan.format.token_event(plan.answer, STRAY), DONE)
     changes: dict[str, Change] = {
         "missing": _without_done,
-        "twice": inserting(DONE, marker),
-        "data-after": inserting(DONE, Event(STRAY, DONE), marker),
+        "twice": inserting(DONE, last),
+        "data-after": inserting(DONE, stray, last),
     }
     return _changed(plan, changes[kind])
 
@@ -151,7 +154,7 @@ def _finish(reason: str | None) -> str | None:
 
 
 def azure(plan: Plan) -> Plan:
-    return _changed(plan, inserting(HEAD, Event(openai_chat.azure_prelude(), HEAD)))
+    return _changed(plan, inserting(HEAD, _placed(plan.format.prelude(), HEAD)))
 
 
 WORDS = (
@@ -159,7 +162,10 @@ WORDS = (
         "malformed",
         "one event that cannot be read, the rest is fine; a unary answer is nothing else",
         malformed,
-        (Option("kind", one_of(*MALFORMED), "json", bare=True), Option("after", position, 10)),
+        (
+            Option("kind", one_of(*KINDS), "json", bare=True),
+            Option("after", position, 10),
+        ),
         "malformed after=10",
         "F16 F17",
     ),
@@ -168,7 +174,7 @@ WORDS = (
         "an error object inside a 200, in a provider's own words; then= what follows it",
         error,
         (
-            Option("wording", wording, WORDINGS["openai-server"], bare=True),
+            Option("wording", wording, None, bare=True),
             Option("after", position, 20),
             Option("then", one_of("end", "done", "cut", "open"), "end"),
             Option("form", one_of("object", "chunk"), "object"),
@@ -215,7 +221,7 @@ WORDS = (
     ),
     Word(
         "done",
-        "the [DONE] event missing, twice, or followed by more data",
+        "the last event ([DONE], message_stop) missing, twice, or followed by more data",
         done,
         (Option("kind", one_of("missing", "twice", "data-after"), bare=True),),
         "done data-after",
@@ -223,7 +229,7 @@ WORDS = (
     ),
     Word(
         "empty",
-        "an answer without content: no choices, null, blank or white space, only [DONE], no body",
+        "an answer without content: no choices, null, blank or white space, only the last event, no body",
         empty,
         (
             Option("kind", one_of("blank", "null", "space", "choices", "done", "body"), bare=True),
@@ -240,5 +246,11 @@ WORDS = (
         "finish content_filter after=20",
         "F35",
     ),
-    Word("azure", "a first event as Azure sends it, without choices", azure, example="azure", faults="F35"),
+    Word(
+        "azure",
+        "a first event that is no part of the answer, as Azure sends it without choices",
+        azure,
+        example="azure",
+        faults="F35",
+    ),
 )

@@ -33,8 +33,9 @@ def credential_id(headers: Mapping[str, str]) -> str | None:
 class Request:
     """One request as the provider saw it.
 
-    `step` is the part of the script that it got. `prompt_size` is in characters, `tokens` the
-    content tokens that were written. `finished` and `client_closed` are None until they happen.
+    `format` is the one whose path it came to, blank if it is nobody's, and `step` the part of the
+    script that it got. `prompt_size` is in characters, `tokens` the content tokens that were written.
+    `finished` and `client_closed` are None until they happen.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     credential: str | None
+    format: str = ""
     model: str = ""
     stream: bool = False
     prompt_size: int = 0

@@ -8,30 +8,43 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, Event, Timeline
 from understudy.faults.answer import Answer, Call
-from understudy.faults.plan import Plan, Stage
+from understudy.faults.json_bytes import dump
 
+if TYPE_CHECKING:
+    from understudy.faults.plan import Plan, Stage
+
+NAME = "openai-chat"
 IDENTITY = b"chatcmpl-0000000000"
+REQUEST_ID = "x-request-id"
 ANSWER_PATH = "/chat/completions"
+PATHS: tuple[str, ...] = (ANSWER_PATH,)
 MODELS_PATH = "/models"
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+FAULT = "openai-server"
+LAST = Event(b"[DONE]", DONE)
+HALF = b'data: {"id":"chatcmpl-'
+MALFORMED: Mapping[str, bytes] = {
+    "json": b'{"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":"bro',
+    "shape": b'{"id":"chatcmpl-broken","choices":"none"}',
+}
 
 
 def identity(number: int) -> bytes:
     return b"chatcmpl-%010d" % number
-
-
-def dump(value: object, *, ascii_only: bool = False) -> bytes:
-    # A lone surrogate can only be written as an escape.
-    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return dump(value, ascii_only=True)
 
 
 def read_call(body: Mapping[str, Any]) -> Call:
@@ -57,10 +70,9 @@ def _size(message: object) -> int:
     return len(content) if isinstance(content, str) else 0 if content is None else len(dump(content))
 
 
-def error_body(
-    message: str, *, kind: str = "server_error", code: str | None = None, param: str | None = None
-) -> bytes:
-    return dump({"error": {"message": message, "type": kind, "param": param, "code": code}})
+def error_body(message: str, *, status: int, kind: str | None = None, code: str | None = None) -> bytes:
+    kind = kind or ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return dump({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 def models_body(names: Sequence[str], created: int) -> bytes:
@@ -88,8 +100,11 @@ def _choices(plan: Plan, call: Call) -> int:
     return call.choices if plan.answer.choices is None else plan.answer.choices
 
 
+def content_tokens(plan: Plan, call: Call) -> int:
+    return plan.answer.output_tokens * (plan.answer.choices or call.choices)
+
+
 def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
-    """A unary answer."""
     answer, choices = plan.answer, _choices(plan, call)
     body: dict[str, Any] = {
         "id": stage.identity.decode(),
@@ -132,27 +147,44 @@ def _content(answer: Answer) -> str | None:
     return answer.text or (None if speaks_otherwise else "")
 
 
-def bare_chunk(delta: Mapping[str, Any]) -> bytes:
+def _bare_chunk(delta: Mapping[str, Any]) -> bytes:
     """A chunk without an envelope: all that a lenient reader needs."""
     return dump({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
 
 
-def error_chunk(value: Any) -> bytes:
+def token_event(answer: Answer, text: str | None) -> Event:
+    return Event(_bare_chunk({} if text is None else {"content": text}), PREAMBLE)
+
+
+def error_event(value: Any, *, as_chunk: bool) -> Event:
+    return Event(_error_chunk(value) if as_chunk else dump(value), PREAMBLE)
+
+
+def _error_chunk(value: Any) -> bytes:
     """An error that comes as a chunk, with a finish reason that says so."""
     error = value.get("error", value)
     choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
     return dump({"object": "chat.completion.chunk", "choices": [choice], "error": error})
 
 
-def azure_prelude() -> bytes:
+def unreadable_event(data: bytes) -> Event:
+    return Event(data, PREAMBLE)
+
+
+def prelude() -> Event:
+    """As Azure sends it, without choices."""
     results = [{"prompt_index": 0, "content_filter_results": {}}]
     empty = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
-    return dump({**empty, "prompt_filter_results": results})
+    return Event(dump({**empty, "prompt_filter_results": results}), PREAMBLE)
 
 
 def prefixed(body: bytes, data: bytes) -> bytes:
-    """A unary answer with more bytes in front of its first choice's text."""
+    # Into the first choice's text.
     return body.replace(b'"content":"', b'"content":"' + data, 1)
+
+
+def events(plan: Plan, call: Call, stage: Stage) -> Timeline:
+    return Writer(plan, call, stage).events()
 
 
 class Writer:
@@ -182,7 +214,7 @@ class Writer:
         if self.answer.finish_reason is not None:
             yield from (Event(self._finish(index), FINISH) for index in range(self.choices))
         yield from self._usage_events()
-        yield Event(b"[DONE]", DONE)
+        yield LAST
 
     def chunk(self, *choices: Mapping[str, Any], usage: object = None) -> bytes:
         body: dict[str, Any] = {**self.envelope, "choices": choices}

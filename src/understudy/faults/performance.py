@@ -14,7 +14,6 @@ from dataclasses import replace
 from email.utils import formatdate
 from itertools import chain
 
-from understudy.faults import openai_chat
 from understudy.faults.act import FINISH, HEAD, PREAMBLE, Change, End, Event, Head, Part, Pause, Timeline
 from understudy.faults.answer import Call
 from understudy.faults.event_stream import Framer
@@ -35,15 +34,15 @@ def perform(plan: Plan, call: Call, stage: Stage) -> Timeline:
 
 
 def _perform_stream(plan: Plan, call: Call, stage: Stage) -> Timeline:
-    events = openai_chat.Writer(plan, call, stage).events()
+    events = plan.format.events(plan, call, stage)
     acts = _changed(plan, chain((Head(),), events, (End(),)), plan.stream_changes)
     acts = _encoded(plan, _framed(plan, acts))
     return _sent(plan, stage, 200, "text/event-stream; charset=utf-8", None, acts)
 
 
 def _perform_unary(plan: Plan, call: Call, stage: Stage) -> Timeline:
-    body = openai_chat.whole(plan, call, stage)
-    tokens = plan.answer.output_tokens * (plan.answer.choices or call.choices)
+    body = plan.format.whole(plan, call, stage)
+    tokens = plan.format.content_tokens(plan, call)
     for edit in plan.edits:
         body = edit(body, tokens)
     return _perform_body(plan, stage, 200, "application/json", body, tokens)
@@ -90,12 +89,12 @@ def paced(seconds: float) -> Change:
     """A change that lets so much time pass between one token and the next."""
 
     def change(acts: Timeline) -> Timeline:
-        started = False
+        token = PREAMBLE
         for act in acts:
-            if PREAMBLE < act.mark < FINISH:
-                if started:
+            if token < act.mark < FINISH:
+                if token > PREAMBLE:
                     yield Pause(seconds, act.mark)
-                started = True
+                token = act.mark
             yield act
 
     return change
@@ -104,7 +103,7 @@ def paced(seconds: float) -> Change:
 def _framed(plan: Plan, acts: Timeline) -> Timeline:
     framer = Framer(plan.style)
     for act in acts:
-        yield Part(framer.frame(act.data), act.mark) if isinstance(act, Event) else act
+        yield Part(framer.frame(act.data, act.name), act.mark) if isinstance(act, Event) else act
 
 
 def _encoded(plan: Plan, acts: Timeline) -> Timeline:
@@ -170,7 +169,7 @@ def _head_bytes(plan: Plan, stage: Stage, status: int, content_type: str | None,
         headers.append(("content-encoding", encoding))
     if plan.closing == "say" or plan.version == "1.0":
         headers.append(("connection", "close"))
-    headers.append(("x-request-id", stage.identity.decode()))
+    headers.append((plan.format.REQUEST_ID, stage.identity.decode()))
     headers += [(name, value if isinstance(value, str) else value(stage)) for name, value in plan.headers]
     head = head_bytes(plan.version, status, headers)
     return plan.head(head) if plan.head else head
@@ -185,7 +184,7 @@ def _length_headers(plan: Plan, status: int, length: int | None) -> list[tuple[s
 
 
 class Prepared:
-    """The plain answers that have been written already, for the current second.
+    """The plain answers of one format that have been written already, for the current second.
 
     Every request of a kind gets the same bytes, stamped with its own id, so that a healthy
     provider costs next to nothing.
@@ -195,6 +194,7 @@ class Prepared:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._identity = plan.format.IDENTITY
         self._second = 0
         self._parts: dict[Call, tuple[Part, ...]] = {}
 
@@ -212,12 +212,12 @@ class Prepared:
         return self._stamped(parts, stage.identity)
 
     def _write(self, call: Call, stage: Stage) -> tuple[Part, ...]:
-        acts = perform(self._plan, call, replace(stage, identity=openai_chat.IDENTITY))
+        acts = perform(self._plan, call, replace(stage, identity=self._identity))
         parts = tuple(act for act in acts if isinstance(act, Part))
         # A unary answer goes out in one piece.
         return parts if call.stream else (Part(b"".join(part.data for part in parts), parts[-1].mark),)
 
     def _stamped(self, parts: tuple[Part, ...], identity: bytes) -> Timeline:
         for part in parts:
-            yield Part(part.data.replace(openai_chat.IDENTITY, identity), part.mark)
+            yield Part(part.data.replace(self._identity, identity), part.mark)
         yield End()

@@ -6,12 +6,14 @@ into acts. What a plan says applies whether the caller asked for a stream or not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from understudy.faults import openai_chat
 from understudy.faults.act import Change
 from understudy.faults.answer import CANONICAL, Answer
+from understudy.faults.formats import FORMATS, Format
 
 Edit = Callable[[bytes, int], bytes]
 HeadEdit = Callable[[bytes], bytes]
@@ -65,7 +67,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One attempt's answer, to be.
+    """One attempt's answer, to be, in the `format` that the caller speaks.
 
     `form` None is what the caller asked for. `changes` alter any timeline, `stream_changes` only a
     stream's and come first; `edits` alter the bytes of a unary answer and are told its tokens.
@@ -74,6 +76,7 @@ class Plan:
     clock is.
     """
 
+    format: Format = openai_chat
     answer: Answer = CANONICAL
     reply: Reply | None = None
     form: Form | None = None
@@ -95,3 +98,10 @@ class Plan:
     closing: Literal["keep", "say", "silently"] = "keep"
     skew: float = 0.0
     pace: float | None = None
+
+
+Plans = Mapping[Format, Plan]
+
+
+def in_every_format(plan: Plan) -> Plans:
+    return {spoken: replace(plan, format=spoken) for spoken in FORMATS}

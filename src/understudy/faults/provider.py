@@ -12,14 +12,14 @@ from understudy.errors import ConfigurationError
 from understudy.faults.answer import CANONICAL, Answer
 from understudy.faults.listener import Listener
 from understudy.faults.log import Request, RequestLog
-from understudy.faults.plan import Plan
+from understudy.faults.plan import Plan, in_every_format
 from understudy.faults.repertoire import Repertoire
 from understudy.faults.service import Service
 from understudy.faults.waiting import Changes
 
 
 class FaultProvider:
-    """A provider of the OpenAI chat format on ``http://HOST:PORT/v1``.
+    """A provider on ``http://HOST:PORT/v1``, of OpenAI's chat format and of Anthropic's Messages.
 
     ``FaultProvider("status 500; fine")``               a script for every model
     ``FaultProvider(models={"slow": "delay 20s"})``     scripts for single models
@@ -51,13 +51,13 @@ class FaultProvider:
         for name, value in (("time_scale", time_scale), ("pace", pace)):
             if value is not None and value <= 0:
                 raise ConfigurationError(f"{name} is {value}, but must be above 0")
-        plan = Plan(answer=answer, pace=pace)
+        plans = in_every_format(Plan(answer=answer, pace=pace))
         # Failures at random, the same ones in every run: no secret depends on them.
         rng = rng or Random(0)  # noqa: S311
         self._changes = Changes()
-        self._repertoire = Repertoire(script, models or {}, plan, rng)
+        self._repertoire = Repertoire(script, models or {}, plans, rng)
         self._log = RequestLog(log_size, self._changes)
-        self._service = Service(self._repertoire, self._log, plan, time_scale=time_scale, settled=settled)
+        self._service = Service(self._repertoire, self._log, plans, time_scale=time_scale, settled=settled)
         self._scheme = "https" if ssl else "http"
         self._listener = Listener(
             self._service.serve, self._changes, host=host, port=port, ssl=ssl, backlog=backlog

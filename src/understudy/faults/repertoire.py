@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from random import Random
 
 from understudy.faults.cue import Prompter
-from understudy.faults.plan import Plan
+from understudy.faults.plan import Plans
 from understudy.faults.script import Script
 
 OWN_SCRIPT = "fault:"
@@ -21,14 +21,14 @@ OWN_SCRIPTS_LIMIT = 1000
 class Repertoire:
     """Finds the prompter of a model."""
 
-    def __init__(self, script: str, models: Mapping[str, str], plan: Plan, rng: Random) -> None:
-        self._plan, self._rng = plan, rng
+    def __init__(self, script: str, models: Mapping[str, str], plans: Plans, rng: Random) -> None:
+        self._plans, self._rng = plans, rng
         self._default = self._prompter(script)
         self._models = {name: self._prompter(text) for name, text in models.items()}
         self._own: dict[str, Prompter] = {}
 
     def _prompter(self, text: str) -> Prompter:
-        return Prompter(Script.parse(text), self._plan, self._rng)
+        return Prompter(Script.parse(text), self._plans, self._rng)
 
     @property
     def models(self) -> tuple[str, ...]:

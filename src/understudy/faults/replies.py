@@ -8,19 +8,10 @@ from itertools import repeat
 
 from understudy.faults.header import Value, header_value
 from understudy.faults.http import reason
-from understudy.faults.openai_chat import error_body
 from understudy.faults.plan import Header, Plan, Reply, Stage
 from understudy.faults.word import Option, Word, nearest, size, status
 from understudy.faults.wordings import WORDINGS, Wording
 
-TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "insufficient_quota",
-    403: "permission_error",
-    404: "invalid_request_error",
-    429: "rate_limit_error",
-}
 BODILESS = (204, 304)
 WATER = b"All work and no play makes a dull show.\n" * 1600
 PAGE = b"""<html>
@@ -52,8 +43,8 @@ def refuse(
     elif body is not None:
         reply = Reply.of(code, body.encode(), content_type)
     else:
-        kind = error_type or TYPES.get(code, "invalid_request_error" if code < 500 else "server_error")
-        reply = Reply.of(code, error_body(message or reason(code), kind=kind, code=error_code), content_type)
+        error = plan.format.error_body(message or reason(code), status=code, kind=error_type, code=error_code)
+        reply = Reply.of(code, error, content_type)
     return replace(plan, reply=reply, headers=(*plan.headers, *headers))
 
 
@@ -79,17 +70,17 @@ def html(plan: Plan, *, code: int) -> Plan:
 
 
 def redirect(plan: Plan, *, code: int, to: str) -> Plan:
-    headers = (*plan.headers, ("location", _location(to)))
+    headers = (*plan.headers, ("location", _location(to, plan.format.ANSWER_PATH)))
     return replace(plan, reply=Reply.of(code, b"", None), headers=headers)
 
 
-def _location(to: str) -> str | Callable[[Stage], str]:
+def _location(to: str, answer_path: str) -> str | Callable[[Stage], str]:
     """There are four cases: the moved path here, the same under another name, here again, a URL."""
     match to:
         case "same":
-            return lambda stage: moved(stage.path)
+            return lambda stage: moved(stage.path, answer_path)
         case "other":
-            return lambda stage: stage.other_origin + moved(stage.path)
+            return lambda stage: stage.other_origin + moved(stage.path, answer_path)
         case "loop":
             return lambda stage: stage.path
         case _:
@@ -99,9 +90,8 @@ def _location(to: str) -> str | Callable[[Stage], str]:
 MOVED = "/moved/"
 
 
-def moved(path: str) -> str:
-    head, _, tail = path.partition("/chat/")
-    return f"{head}{MOVED}chat/{tail}"
+def moved(path: str, answer_path: str) -> str:
+    return path.removesuffix(answer_path) + MOVED + answer_path.lstrip("/")
 
 
 def target(text: str) -> str:

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from understudy.faults.plan import Plan
+from understudy.faults.plan import Plan, Plans
 from understudy.faults.vocabulary import WORDS
 from understudy.faults.word import ScriptError, Word, count, duration, nearest, positive
 
@@ -63,6 +63,9 @@ class Step:
         for clause in sorted(self.clauses, key=lambda clause: not clause.word.shapes_answer):
             plan = clause.play(plan)
         return plan
+
+    def plans(self, plans: Plans) -> Plans:
+        return {spoken: self.plan(plan) for spoken, plan in plans.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Serves one connection after the other: request, cue, performance, and again.
 
-1. ``POST …/chat/completions``: the cue of the model's prompter is played.
-2. ``GET …/models``: always well.
+1. ``POST …/chat/completions`` and ``…/messages``: the cue of the model's prompter is played, in the
+   format whose path it is.
+2. ``GET …/models`` and ``POST …/messages/count_tokens``: always well, use no step up.
 3. ``/control/…``: never logged, uses no step up.
 4. anything else: 404. The path that a redirect names is answered fine and uses no step up.
 """
@@ -10,19 +11,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from understudy.faults import openai_chat
+from understudy.faults import anthropic_messages, openai_chat
 from understudy.faults.answer import Call
 from understudy.faults.connection import ClientLeft, Connection
 from understudy.faults.control import PREFIX, Control
 from understudy.faults.cue import Cue, Prompter
+from understudy.faults.formats import Format, asked_at
 from understudy.faults.http import BadRequest, HttpRequest, whole_response
 from understudy.faults.log import SECRET_HEADERS, Request, RequestLog, credential_id
 from understudy.faults.performance import Prepared, perform
-from understudy.faults.plan import Plan, Stage
+from understudy.faults.plan import Plans, Stage
 from understudy.faults.player import Player
 from understudy.faults.repertoire import Repertoire
 from understudy.faults.replies import MOVED
@@ -34,11 +36,12 @@ DEFAULT_MODEL = "gpt-understudy"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and where its answer goes."""
+    """One request and where its answer goes. Refusals are worded in some `format`, whatever the path."""
 
     connection: Connection
     http: HttpRequest
     request: Request
+    format: Format
 
 
 class Service:
@@ -48,7 +51,7 @@ class Service:
         self,
         repertoire: Repertoire,
         log: RequestLog,
-        plan: Plan,
+        plans: Plans,
         *,
         time_scale: float,
         settled: Callable[[Request], None] | None,
@@ -56,8 +59,8 @@ class Service:
         self.other_origin = ""
         self._repertoire, self._log = repertoire, log
         self._control = Control(repertoire, log)
-        self._prepared = Prepared(plan)
-        self._fine = Cue("fine", plan)
+        self._prepared = {spoken: Prepared(plan) for spoken, plan in plans.items()}
+        self._fine = Cue("fine", plans)
         self._time_scale = time_scale
         self._settled = settled
         self._created = int(time.time())
@@ -83,13 +86,14 @@ class Service:
         if http.path.startswith(PREFIX):
             await connection.write(self._control.respond(http, is_local=connection.is_local))
             return http.keep_alive
-        request = self._enter(http, number, reused)
+        spoken = asked_at(http.path)
+        request = self._enter(http, spoken, number, reused)
         try:
-            return await self._answer(Exchange(connection, http, request))
+            return await self._answer(Exchange(connection, http, request, spoken or openai_chat))
         finally:
             self._settle(connection, request)
 
-    def _enter(self, http: HttpRequest, connection: int, reused: bool) -> Request:
+    def _enter(self, http: HttpRequest, spoken: Format | None, connection: int, reused: bool) -> Request:
         self._requests += 1
         request = Request(
             number=self._requests,
@@ -98,6 +102,7 @@ class Service:
             reused=reused,
             method=http.method,
             path=http.path,
+            format=spoken.NAME if spoken else "",
             headers={name: value for name, value in http.headers.items() if name not in SECRET_HEADERS},
             credential=credential_id(http.headers),
             body=_body(http.body),
@@ -116,16 +121,22 @@ class Service:
         http, body = exchange.http, exchange.request.body
         if http.method == "GET" and http.path.endswith(openai_chat.MODELS_PATH):
             return await self._write(exchange, 200, self._models())
-        if http.method != "POST" or not http.path.endswith(openai_chat.ANSWER_PATH):
+        if http.method != "POST" or not exchange.request.format:
             return await self._refuse(exchange, 404, f"nothing is at {http.path}")
         if not isinstance(body, dict):
             return await self._refuse(exchange, 400, "the body is not a JSON object")
-        return await self._perform(exchange, openai_chat.read_call(body))
+        call = self._noted(exchange, body)
+        if http.path.endswith(anthropic_messages.COUNT_PATH):
+            return await self._write(exchange, 200, anthropic_messages.count_body(call))
+        return await self._perform(exchange, call)
+
+    def _noted(self, exchange: Exchange, body: Mapping[str, Any]) -> Call:
+        call, request = exchange.format.read_call(body), exchange.request
+        request.model, request.stream, request.prompt_size = call.model, call.stream, call.prompt_size
+        return call
 
     async def _refuse(self, exchange: Exchange, status: int, message: str) -> bool:
-        return await self._write(
-            exchange, status, openai_chat.error_body(message, kind="invalid_request_error")
-        )
+        return await self._write(exchange, status, exchange.format.error_body(message, status=status))
 
     async def _write(self, exchange: Exchange, status: int, body: bytes) -> bool:
         exchange.request.status = status
@@ -137,8 +148,6 @@ class Service:
         return openai_chat.models_body(sorted({DEFAULT_MODEL, *self._repertoire.models}), self._created)
 
     async def _perform(self, exchange: Exchange, call: Call) -> bool:
-        request = exchange.request
-        request.model, request.stream, request.prompt_size = call.model, call.stream, call.prompt_size
         try:
             prompter = self._repertoire.prompter(call.model)
         except ScriptError as error:
@@ -161,17 +170,20 @@ class Service:
         return prompter.take(exchange.request.arrived / self._time_scale, frozenset(occasions))
 
     async def _play(self, exchange: Exchange, call: Call, cue: Cue) -> bool:
-        plan = cue.plan if exchange.http.keep_alive else replace(cue.plan, closing="say")
+        plan = cue.plans[exchange.format]
+        if not exchange.http.keep_alive:
+            plan = replace(plan, closing="say")
         exchange.request.step = cue.text
         player = Player(exchange.connection, exchange.request, plan, self._time_scale)
         stage = self._stage(exchange)
-        await player.play(self._prepared.timeline(plan, call, stage) or perform(plan, call, stage))
+        prepared = self._prepared[exchange.format].timeline(plan, call, stage)
+        await player.play(prepared or perform(plan, call, stage))
         exchange.request.finished = time.monotonic()
         return plan.closing == "keep" and plan.version == "1.1"
 
     def _stage(self, exchange: Exchange) -> Stage:
         return Stage(
-            identity=openai_chat.identity(exchange.request.number),
+            identity=exchange.format.identity(exchange.request.number),
             created=self._created,
             wall=time.time(),
             other_origin=self.other_origin,
@@ -180,7 +192,7 @@ class Service:
 
 
 def _problem(status: int, message: str) -> bytes:
-    return whole_response(status, openai_chat.error_body(message, kind="invalid_request_error"))
+    return whole_response(status, openai_chat.error_body(message, status=status))
 
 
 def _body(data: bytes) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from understudy.faults.openai_chat import dump
+from understudy.faults.json_bytes import dump
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ _ROWS = (
         _openai("That model is currently overloaded with other requests.", "server_error"),
     ),
     Wording(
+        "anthropic-server",
+        500,
+        "Anthropic: a fault of its own",
+        _anthropic("Internal server error", "api_error"),
+    ),
+    Wording(
         "anthropic-overloaded",
         529,
         "Anthropic: overloaded",
@@ -106,6 +112,18 @@ _ROWS = (
             "rate_limit_exceeded",
         ),
         (("retry-after", "1"), ("retry-after-ms", "150"), ("x-ratelimit-remaining-tokens", "0")),
+    ),
+    Wording(
+        "anthropic-rate-limit",
+        429,
+        "Anthropic: too many input tokens per minute",
+        _anthropic(
+            "This request would exceed your organization's rate limit of 50,000 input tokens per minute "
+            "(org: 00000000-0000-0000-0000-000000000000, model: claude-sonnet-4-5). "
+            "Please reduce the prompt length or the maximum tokens requested, or try again later.",
+            "rate_limit_error",
+        ),
+        (("retry-after", "1"), ("anthropic-ratelimit-input-tokens-remaining", "0")),
     ),
     Wording(
         "azure-rate-limit",
@@ -146,6 +164,16 @@ _ROWS = (
         ),
     ),
     Wording(
+        "anthropic-usage-limit",
+        400,
+        "Anthropic: the spend limit that the account's owner has set",
+        _anthropic(
+            "You have reached your specified API usage limits. "
+            "You will regain access on 2026-01-01 at 00:00 UTC.",
+            "invalid_request_error",
+        ),
+    ),
+    Wording(
         "openrouter-credits",
         402,
         "OpenRouter: no credits left",
@@ -167,6 +195,12 @@ _ROWS = (
             "invalid_request_error",
             "invalid_api_key",
         ),
+    ),
+    Wording(
+        "anthropic-key",
+        401,
+        "Anthropic: a wrong key",
+        _anthropic("invalid x-api-key", "authentication_error"),
     ),
     Wording(
         "gemini-key",
@@ -194,6 +228,12 @@ _ROWS = (
             "invalid_request_error",
             "model_not_found",
         ),
+    ),
+    Wording(
+        "anthropic-model",
+        404,
+        "Anthropic: no such model",
+        _anthropic("model: claude-nobody", "not_found_error"),
     ),
     Wording(
         "openrouter-model",

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from understudy.gateway import models
+from understudy.gateway.admin import Admin
 from understudy.gateway.conversation import Conversations
 from understudy.gateway.errors import reply_of, retry_after
 from understudy.gateway.http import (
@@ -36,8 +37,7 @@ from understudy.gateway.keys import Keys
 from understudy.gateway.profiles import Profiles
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.ports import Clock
-from understudy.wire import openai_client
-from understudy.wire import openai_client as anthropic_client
+from understudy.wire import anthropic_client, openai_client
 from understudy.wire.dialect import Dialect
 
 _log = logging.getLogger("understudy.gateway")
@@ -45,7 +45,8 @@ _log = logging.getLogger("understudy.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 _CLOSE = (b"connection", b"close")
 
-Handler = Callable[[Request, Send, str], Awaitable[None]]
+# With the client's name, None for the operator, who may see everything.
+Handler = Callable[[Request, Send, str | None], Awaitable[None]]
 
 
 class Gateway:
@@ -62,6 +63,7 @@ class Gateway:
         self.journal = Journal()
         self.keys = keys or Keys()
         self.clock = clock or SystemClock()
+        self.admin: Admin | None = None
         self.draining = False
         self.running = 0
         self.conversations = Conversations(
@@ -73,6 +75,7 @@ class Gateway:
         }
         self._routes: dict[str, tuple[str, Handler]] = {
             "/models": ("GET", self._list_models),
+            "/messages/count_tokens": ("POST", self._count_tokens),
             "/stats": ("GET", self._all_stats),
         }
         self._below: dict[str, tuple[str, Handler]] = {
@@ -85,10 +88,13 @@ class Gateway:
     def profiles(self) -> Profiles:
         return self.conversations.profiles
 
+    @profiles.setter
+    def profiles(self, profiles: Profiles) -> None:
+        self.conversations.profiles = profiles
+
     async def close(self) -> None:
         """End what is in flight with the protocol's own error."""
-        for served in self.profiles.by_name.values():
-            await served.balancer.aclose()
+        await self.profiles.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -124,15 +130,20 @@ class Gateway:
             await self.conversations.answer(request, scope, receive, send, client, dialect)
         elif request.path.startswith("/health/"):
             await self._health(request, send)
+        elif self.admin is not None and request.path.startswith("/admin/"):
+            await self.admin.handle(request, send)
         else:
             method, handler = self._find(request)
             _check_method(request, method)
-            await handler(request, send, self._admit(request))
+            is_admin = self.admin is not None and self.admin.knows(request)
+            await handler(request, send, None if is_admin else self._admit(request))
 
     def _admit(self, request: Request) -> str:
         """Rules 2 and 4; the client's name."""
         if self.draining:
-            raise HttpError(503, "shutting_down", "the gateway is shutting down", headers=[_CLOSE], retry_after=1)
+            raise HttpError(
+                503, "shutting_down", "the gateway is shutting down", headers=[_CLOSE], retry_after=1
+            )
         return self.keys.check(request)
 
     def _find(self, request: Request) -> tuple[str, Handler]:
@@ -146,7 +157,11 @@ class Gateway:
 
     async def _refuse(self, request: Request, send: Send, error: HttpError) -> None:
         dialect = self._dialect_of(request)
-        headers = [(b"x-request-id", header_value(request.id)), *error.headers, *retry_after(error.retry_after)]
+        headers = [
+            (b"x-request-id", header_value(request.id)),
+            *error.headers,
+            *retry_after(error.retry_after),
+        ]
         body = dialect.write_error(reply_of(error, request.id))
         await answer(send, error.status, b"" if request.method == "HEAD" else body, headers)
 
@@ -169,25 +184,30 @@ class Gateway:
             case _:
                 raise HttpError(404, "not_found", f"there is no route {request.path[:200]}")
 
-    async def _list_models(self, request: Request, send: Send, client: str) -> None:
+    async def _list_models(self, request: Request, send: Send, client: str | None) -> None:
         is_anthropic = b"anthropic-version" in request.headers
         await answer_json(send, models.listing(self.profiles.names(), anthropic=is_anthropic), [])
 
-    async def _model(self, request: Request, send: Send, client: str) -> None:
+    async def _model(self, request: Request, send: Send, client: str | None) -> None:
         name = request.path.removeprefix("/models/")
         self.profiles.find_named(name)
         is_anthropic = b"anthropic-version" in request.headers
         await answer_json(send, models.model(name, anthropic=is_anthropic), [])
 
-    async def _all_stats(self, request: Request, send: Send, client: str) -> None:
+    async def _count_tokens(self, request: Request, send: Send, client: str | None) -> None:
+        asked = await self.conversations.read(request, anthropic_client)
+        self.profiles.find(asked.model)
+        await answer_json(send, {"input_tokens": anthropic_client.count_tokens(asked.fields)}, [])
+
+    async def _all_stats(self, request: Request, send: Send, client: str | None) -> None:
         served = self.profiles.by_name.values()
         await answer_json(send, {"profiles": {one.name: _stats_of(one.balancer) for one in served}}, [])
 
-    async def _stats(self, request: Request, send: Send, client: str) -> None:
+    async def _stats(self, request: Request, send: Send, client: str | None) -> None:
         served = self.profiles.find_named(request.path.removeprefix("/stats/"))
         await answer_json(send, _stats_of(served.balancer), [])
 
-    async def _trail(self, request: Request, send: Send, client: str) -> None:
+    async def _trail(self, request: Request, send: Send, client: str | None) -> None:
         entry = self.journal.find(request.path.removeprefix("/requests/"), client)
         if entry is None:
             raise HttpError(404, "request_not_found", "no recent request of yours has this id")

@@ -20,7 +20,16 @@ from understudy.core.latency import Latency
 from understudy.core.settings import REGISTRY
 from understudy.errors import InternalError, RequestError
 from understudy.gateway.errors import body_as_it_came, reply_to, retry_after, status_of
-from understudy.gateway.http import JSON, Headers, HttpError, Receive, Request, Scope, Send, answer, header_value
+from understudy.gateway.http import (
+    Headers,
+    HttpError,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    answer,
+    header_value,
+)
 from understudy.gateway.journal import Entry, Journal
 from understudy.gateway.presence import Presence
 from understudy.gateway.profiles import Profiles, Served
@@ -41,7 +50,11 @@ COMMENT = b": still waiting\n\n"
 
 _KEYS = [setting.key for setting in REGISTRY]
 _SETTINGS = frozenset(
-    ["ephemeralSettings", *(key.replace("-", "_") for key in _KEYS), *(key.replace("_", "-") for key in _KEYS)]
+    [
+        "ephemeralSettings",
+        *(key.replace("-", "_") for key in _KEYS),
+        *(key.replace("_", "-") for key in _KEYS),
+    ]
 )
 
 
@@ -69,7 +82,8 @@ class Conversations:
     ) -> None:
         """Raises `HttpError` for what no backend was asked for, and `ClientLeft`."""
         began = self.clock.now()
-        asked, ignored = await self._read(request, dialect)
+        asked = await self.read(request, dialect)
+        ignored = _take_settings(asked)
         served = self.profiles.find(asked.model)
         with Presence(scope, receive):
             await served.door.enter()
@@ -80,7 +94,8 @@ class Conversations:
             finally:
                 served.door.leave()
 
-    async def _read(self, request: Request, dialect: Dialect) -> tuple[ClientRequest, Headers]:
+    async def read(self, request: Request, dialect: Dialect) -> ClientRequest:
+        """What the client asks for; raises `HttpError` and `ClientLeft`."""
         body = await request.body(self.body_limit)
         try:
             asked = dialect.read_request(body)
@@ -89,7 +104,7 @@ class Conversations:
         asked.id = request.id
         asked.created = int(self.clock.wall())
         asked.headers = request.passed_on(dialect.PASSED_ON)
-        return asked, _take_settings(asked)
+        return asked
 
 
 def _take_settings(asked: ClientRequest) -> Headers:
@@ -105,7 +120,18 @@ def _take_settings(asked: ClientRequest) -> Headers:
 class _Turn:
     """The answering of one request. `headers` are the answer's, besides those that depend on the backend."""
 
-    __slots__ = ("_began", "_call", "_desk", "_entry", "_request", "_send", "_started", "asked", "headers", "served")
+    __slots__ = (
+        "_began",
+        "_call",
+        "_desk",
+        "_entry",
+        "_request",
+        "_send",
+        "_started",
+        "asked",
+        "headers",
+        "served",
+    )
 
     def __init__(
         self,
@@ -121,7 +147,6 @@ class _Turn:
         self._send = send
         self._began = began
         self._started = False
-        self._entry: Entry | None = None
         self.asked = asked
         self.served = served
         self.headers: Headers = [(b"x-request-id", header_value(request.id)), served.header]
@@ -130,9 +155,7 @@ class _Turn:
     async def run(self, client: str) -> None:
         """Rule 5."""
         desk, call = self._desk, self._call
-        entry = self._entry = Entry(
-            self._request.id, client, self.served.name, self.asked.model, desk.clock.wall(), call
-        )
+        entry = Entry(self._request.id, client, self.served.name, self.asked.model, desk.clock.wall(), call)
         desk.journal.add(entry)
         status = "cancelled"
         try:
@@ -225,5 +248,5 @@ class _Turn:
         ]
         if call.backend is not None:
             headers.append((b"x-understudy-backend", header_value(call.backend)))
-            headers.append((b"x-understudy-model", header_value(call.model or call.asked_model)))
+            headers.append((b"x-understudy-model", header_value(call.model or call.asked_model or "")))
         return headers

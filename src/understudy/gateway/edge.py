@@ -20,8 +20,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from understudy.gateway.presence import EXTENSION
-from understudy.wire import openai_client
-from understudy.wire import openai_client as anthropic_client
+from understudy.wire import anthropic_client, openai_client
 from understudy.wire.dialect import Dialect, ErrorReply
 
 HEAD_LIMIT = 64 * 1024
@@ -56,7 +55,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_size = 0  # of a head still arriving: what came in earlier pieces
         self._piece_size = 0
         self._when_gone: Callable[[], None] | None = None
-        self._extensions = {EXTENSION: self._tell}
+        self._extensions: Any = {EXTENSION: self._tell}
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -138,11 +137,14 @@ class EdgeProtocol(HttpToolsProtocol):
 
 def _answer(reply: ErrorReply, dialect: Dialect) -> bytes:
     body = dialect.write_error(reply)
-    return b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-        reply.status,
-        HTTPStatus(reply.status).phrase.encode(),
-        len(body),
-        body,
+    return (
+        b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        % (
+            reply.status,
+            HTTPStatus(reply.status).phrase.encode(),
+            len(body),
+            body,
+        )
     )
 
 

@@ -126,4 +126,4 @@ def _is_error(body: bytes, dialect: Dialect) -> bool:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return isinstance(value, dict) and dialect.ERROR_FIELDS <= value.keys()
+    return isinstance(value, dict) and value.keys() >= dialect.ERROR_FIELDS

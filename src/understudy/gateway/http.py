@@ -152,9 +152,7 @@ async def answer(
 ) -> None:
     """A whole answer at once."""
     length = (b"content-length", b"%d" % len(body))
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [content_type, length, *headers]}
-    )
+    await send({"type": "http.response.start", "status": status, "headers": [content_type, length, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -19,9 +19,22 @@ LIMIT = 1000
 class Entry:
     """One request. `began` is seconds since the epoch, `duration` seconds, None while it runs."""
 
-    __slots__ = ("_call", "_trail", "backend", "began", "client", "duration", "id", "model", "profile", "status")
+    __slots__ = (
+        "_call",
+        "_trail",
+        "backend",
+        "began",
+        "client",
+        "duration",
+        "id",
+        "model",
+        "profile",
+        "status",
+    )
 
-    def __init__(self, request_id: str, client: str, profile: str, model: str, began: float, call: Call) -> None:
+    def __init__(
+        self, request_id: str, client: str, profile: str, model: str, began: float, call: Call
+    ) -> None:
         self.id = request_id
         self.client = client
         self.profile = profile

@@ -3,26 +3,39 @@
 1. With names given, these are served, and a wrong one is an error. Without any, every saved load balancer
    is; one that cannot be used is left out with a warning, and it is an error if none is left.
 2. The first name given is the default; without names the saved default is, if it is served.
-3. Loading anew takes everything or nothing: one bad file, and all stays as it is.
+3. ``gateway.json`` in the configuration folder may hold ``{"aliases": {MODEL: PROFILE}}``; aliases given
+   with the command come before them.
+4. Loading anew takes everything or nothing: one bad file, or one member that could be used so far and no
+   longer can, and all stays as it is. A profile that goes on being served keeps its door and its health.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from understudy.config.files import read_text
 from understudy.config.pool import PoolProfile, load_pool
 from understudy.config.profile import LoadBalancerProfile
-from understudy.config.store import ProfileStore
-from understudy.errors import ConfigurationError
+from understudy.config.store import ProfileStore, is_path
+from understudy.errors import ConfigurationError, ProfileError
 from understudy.gateway.admission import Door
 from understudy.gateway.profiles import Profiles, Served
 from understudy.library.balancer import Balancer
 from understudy.runtime.ports import Transport
 
 _log = logging.getLogger("understudy.gateway")
+
+
+class _GatewayFile(msgspec.Struct, forbid_unknown_fields=True):
+    aliases: dict[str, str] = {}
 
 
 class SharedTransport:
@@ -55,8 +68,48 @@ class Plan:
 
 def load(plan: Plan) -> Profiles:
     """The profiles, live. Raises `ConfigurationError`."""
-    served = {profile.name: _serve(plan, profile) for profile in _pools(plan)}
+    pools = _pools(plan)
+    _warn(pools)
+    served = {pool.name: _serve(plan, pool) for pool in pools}
     return Profiles(served, default=_default(plan, served), aliases=_aliases(plan, served))
+
+
+async def reload(plan: Plan, profiles: Profiles) -> Profiles:
+    """Rule 4: what is to be served from now on. Raises `ConfigurationError`."""
+    current = profiles.by_name
+    pools = await asyncio.to_thread(_pools, plan, current)
+    for pool in pools:
+        if pool.name in current:
+            _check_members(pool, current[pool.name].balancer.profile)
+    names = {pool.name: None for pool in pools}
+    aliases = _aliases(plan, names)
+    new = {pool.name: _serve(plan, pool) for pool in pools if pool.name not in current}
+    for pool in pools:
+        if pool.name in current:
+            current[pool.name].balancer.reload(pool)
+    served = {name: new.get(name) or current[name] for name in names}
+    leaving = [one.balancer for name, one in current.items() if name not in served]
+    return Profiles(
+        served,
+        default=_default(plan, served),
+        aliases=aliases,
+        leaving=[balancer for balancer in (*profiles.leaving, *leaving) if balancer.busy],
+    )
+
+
+def fingerprint(plan: Plan) -> object:
+    """Changes when a file does that `load` would read; keys are not looked at."""
+    folders = {plan.store.folder, plan.store.home}
+    folders.update(Path(name).parent for name in plan.names if is_path(name))
+    return tuple(_fingerprints(sorted(folders)))
+
+
+def _fingerprints(folders: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
+    for folder in folders:
+        for path in sorted(folder.glob("*.json")):
+            with suppress(OSError):  # gone since it was listed
+                status = path.stat()
+                yield str(path), status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _serve(plan: Plan, profile: PoolProfile) -> Served:
@@ -65,32 +118,45 @@ def _serve(plan: Plan, profile: PoolProfile) -> Served:
     return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience))
 
 
-def _pools(plan: Plan) -> list[PoolProfile]:
-    """Rule 1."""
-    pools = [load_pool(name, plan.store, plan.environ) for name in plan.names] or list(_all_saved(plan))
+def _pools(plan: Plan, current: Collection[str] = ()) -> list[PoolProfile]:
+    """Rule 1; of `current` names, which are served already, none may fail."""
+    pools = [load_pool(name, plan.store, plan.environ) for name in plan.names]
+    pools = pools or list(_all_saved(plan, current))
     if not pools:
         raise ConfigurationError(
             f"no load-balancer profile in {plan.store.folder} can be served",
             hint="--profile-load NAME says which and why not; `understudy profile list` shows all",
         )
-    for pool in pools:
-        for warning in pool.warnings:
-            _log.warning("%s: %s", pool.name, warning)
     return pools
 
 
-def _all_saved(plan: Plan) -> Iterator[PoolProfile]:
+def _all_saved(plan: Plan, current: Collection[str]) -> Iterator[PoolProfile]:
     own = plan.store.own_names()
     for name in plan.store.names():
         try:
             if isinstance(plan.store.load(name), LoadBalancerProfile):
                 yield load_pool(name, plan.store, plan.environ)
         except ConfigurationError as error:
+            if name in current or (current and isinstance(error, ProfileError)):
+                raise
             if name in own:
                 _log.warning("%s is not served: %s", name, error.message)
 
 
-def _default(plan: Plan, served: Mapping[str, Served]) -> str | None:
+def _warn(pools: Iterable[PoolProfile]) -> None:
+    for pool in pools:
+        for warning in pool.warnings:
+            _log.warning("%s: %s", pool.name, warning)
+
+
+def _check_members(new: PoolProfile, old: PoolProfile) -> None:
+    known = {slot.name for slot in old.members if slot.problem is not None}
+    for slot in new.members:
+        if slot.problem is not None and slot.name not in known:
+            raise ConfigurationError(f"{new.name}: {slot.name}: {slot.problem[1]}", hint=slot.hint)
+
+
+def _default(plan: Plan, served: Collection[str]) -> str | None:
     """Rule 2."""
     if plan.names:
         return next(iter(served))
@@ -98,10 +164,26 @@ def _default(plan: Plan, served: Mapping[str, Served]) -> str | None:
     return default if default in served else None
 
 
-def _aliases(plan: Plan, served: Mapping[str, Served]) -> Mapping[str, str]:
-    for alias, name in plan.aliases.items():
+def _aliases(plan: Plan, served: Collection[str]) -> dict[str, str]:
+    """Rule 3."""
+    saved = _saved_aliases(plan.store.home)
+    aliases = {**plan.aliases, **{alias: saved[alias] for alias in saved if alias not in plan.aliases}}
+    for alias, name in aliases.items():
         if name not in served:
             raise ConfigurationError(
-                f"the alias {alias} stands for {name}, which is not served", hint=f"served: {', '.join(served)}"
+                f"the alias {alias} stands for {name}, which is not served",
+                hint=f"served are {', '.join(served)}",
             )
-    return plan.aliases
+    return aliases
+
+
+def _saved_aliases(home: Path) -> dict[str, str]:
+    path = home / "gateway.json"
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(read_text(path), type=_GatewayFile).aliases
+    except msgspec.MsgspecError as error:
+        raise ConfigurationError(
+            f"{path}: {error}", hint='it holds {"aliases": {"MODEL": "PROFILE"}} and nothing else'
+        ) from None

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from understudy.core.settings import nearest
@@ -32,7 +32,7 @@ class Served:
 
 
 class Profiles:
-    """The profiles by name."""
+    """The profiles by name. `leaving` are served no longer, but still busy."""
 
     def __init__(
         self,
@@ -40,10 +40,17 @@ class Profiles:
         *,
         default: str | None = None,
         aliases: Mapping[str, str] | None = None,
+        leaving: Sequence[Balancer] = (),
     ) -> None:
         self.by_name = dict(served)
         self.default = default
         self.aliases = dict(aliases or {})
+        self.leaving = tuple(leaving)
+
+    async def close(self) -> None:
+        """End what is in flight."""
+        for balancer in (*self.leaving, *(served.balancer for served in self.by_name.values())):
+            await balancer.aclose()
 
     def find(self, model: str) -> Served:
         """Rule 1; raises `HttpError` 404 with the nearest name."""

@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
         reload: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(
-            uvicorn.Config(gateway, timeout_graceful_shutdown=1, backlog=BACKLOG, **edge.options())  # type: ignore[arg-type]
+            uvicorn.Config(gateway, timeout_graceful_shutdown=1, backlog=BACKLOG, **edge.options())
         )
         self.gateway = gateway
         self.listener = listener

@@ -15,11 +15,13 @@ from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.config.store import ProfileStore, config_dir
 from understudy.core import stats as core_stats
+from understudy.core.breaker import State
 from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
 from understudy.core.settings import REGISTRY, MemberSettings, PoolSettings, Scope, Source, check_live, lookup
 from understudy.core.stats import Stats
+from understudy.errors import ConfigurationError
 from understudy.library.answer import Answer
 from understudy.library.chat_stream import ChatStream
 from understudy.observe.logging import LoggingObserver
@@ -27,14 +29,18 @@ from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.engine import Call, Engine
 from understudy.runtime.ports import Clock, Observer, Transport
-from understudy.wire import openai_chat
+from understudy.wire import anthropic_messages, openai_chat
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest
 
 Messages = Sequence[Mapping[str, Any]]
 TransportName = Literal["aiohttp", "pyreqwest"]
+Action = Literal["reset", "open", "close", "drain", "enable"]
 
-_FORMATS: dict[WireName, ModuleType] = {WireName.OPENAI: openai_chat}
+_FORMATS: dict[WireName, ModuleType] = {
+    WireName.OPENAI: openai_chat,
+    WireName.ANTHROPIC: anthropic_messages,
+}
 
 
 class Random(Protocol):
@@ -86,15 +92,12 @@ class Balancer:
         self._option = dict(checked(key, value) for key, value in (settings or {}).items())
         self._session: dict[str, Any] = {}
         self._clock = clock or SystemClock()
+        self._transport = make_transport(transport) if isinstance(transport, str) else transport
+        self._jitter = (rng or random.Random()).random  # noqa: S311 - jitter is no secret
+        self._observers = (LoggingObserver(), *observers)
         self._pool = _pool(profile, self._option)
-        self._engine = Engine(
-            self._pool,
-            {slot.name: _backend(slot, profile) for slot in profile.members if slot.problem is None},
-            transport=make_transport(transport) if isinstance(transport, str) else transport,
-            clock=self._clock,
-            jitter=(rng or random.Random()).random,  # noqa: S311 - jitter is no secret
-            observers=(LoggingObserver(), *observers),
-        )
+        self._engine = self._make_engine()
+        self._retired: list[Engine] = []
 
     @classmethod
     def load(
@@ -129,7 +132,8 @@ class Balancer:
 
     async def aclose(self) -> None:
         """End what is in flight with `BalancerClosed`, and close every connection. Idempotent."""
-        await self._engine.close()
+        for engine in (*self._retired, self._engine):
+            await engine.close()
 
     def stream(self, prompt: str | Messages | ChatRequest, **fields: Any) -> ChatStream:
         """The answer as it arrives.
@@ -152,6 +156,11 @@ class Balancer:
         """The answering of a request in a client's own format, for servers: nothing of it is kept."""
         return self._engine.call(request, stream=stream, keeps_text=False)
 
+    @property
+    def busy(self) -> bool:
+        """Is a request in flight?"""
+        return any(engine.busy for engine in (*self._retired, self._engine))
+
     def stats(self) -> Stats:
         """The pool at this instant; `to_dict` is the JSON, `str` the table."""
         now, wall = self._clock.now(), self._clock.wall()
@@ -161,6 +170,38 @@ class Balancer:
             return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
         return core_stats.stats(self._pool, now, instant)
+
+    # An operator's hand
+
+    def reload(self, profile: PoolProfile) -> None:
+        """Serve by this profile from now on.
+
+        Requests in flight finish by the old one. A member that is the same in both keeps its circuit,
+        benches, rates and metrics; the pool keeps its counts, and live settings stay in force.
+        """
+        before, pool = self.profile, _pool(profile, self._option, self._session)
+        pool.members = tuple(_succeeding(before, self._pool.members, profile, pool.members))
+        pool.succeed(self._pool)
+        self._retired = [engine for engine in (*self._retired, self._engine) if engine.busy]
+        self.profile = profile
+        self._pool = pool
+        self._engine = self._make_engine()
+
+    def act(self, backend: str, action: Action) -> None:
+        """Take one member in hand, from the next decision on.
+
+        ``drain`` lets it finish and gives it nothing more, until ``enable``. ``open`` and ``close`` force
+        its circuit, until ``reset``, which also forgets failures and bench. Raises `ConfigurationError`
+        if there is no such member or action.
+        """
+        member = next((member for member in self._pool.members if member.name == backend), None)
+        if member is None:
+            names = ", ".join(member.name for member in self._pool.members)
+            raise ConfigurationError(f"{self.profile.name} has no member {backend}", hint=f"it has {names}")
+        if action not in _ACTIONS:
+            raise ConfigurationError(f"{action} is no action", hint=f"there are {', '.join(_ACTIONS)}")
+        _ACTIONS[action](member, self._clock.now())
+        self._engine.acted(backend, action)
 
     # Live settings
 
@@ -184,6 +225,17 @@ class Balancer:
         live = (setting.key for setting in REGISTRY if setting.scope is not Scope.MEMBER)
         return {key: self.setting(key) for key in live}
 
+    def _make_engine(self) -> Engine:
+        profile = self.profile
+        return Engine(
+            self._pool,
+            {slot.name: _backend(slot, profile) for slot in profile.members if slot.problem is None},
+            transport=self._transport,
+            clock=self._clock,
+            jitter=self._jitter,
+            observers=self._observers,
+        )
+
     def _apply(self) -> None:
         self._pool.settings = PoolSettings.of(self.profile.layers(None, self._option, self._session))
         for member, slot in zip(self._pool.members, self.profile.members, strict=True):
@@ -199,17 +251,50 @@ def checked(key: str, value: Any) -> tuple[str, Any]:
     return setting.key, setting.check(value)
 
 
-def _pool(profile: PoolProfile, option: Mapping[str, Any]) -> Pool:
+def _drain(member: Member, now: float) -> None:
+    member.health.drained = True
+
+
+def _enable(member: Member, now: float) -> None:
+    member.health.drained = False
+
+
+def _reset(member: Member, now: float) -> None:
+    member.breaker.reset()
+    member.benched_until = now
+
+
+_ACTIONS: dict[str, Callable[[Member, float], None]] = {
+    "reset": _reset,
+    "open": lambda member, now: member.breaker.force(State.OPEN, now),
+    "close": lambda member, now: member.breaker.force(State.CLOSED, now),
+    "drain": _drain,
+    "enable": _enable,
+}
+
+
+def _succeeding(
+    before: PoolProfile, old: Sequence[Member], profile: PoolProfile, new: Sequence[Member]
+) -> Iterable[Member]:
+    """The new members; where an old one was the same backend, with its health."""
+    known = {slot.name: (slot, member.health) for slot, member in zip(before.members, old, strict=True)}
+    for slot, member in zip(profile.members, new, strict=True):
+        same, health = known.get(slot.name, (None, None))
+        is_same = same is not None and (same.profile, same.key) == (slot.profile, slot.key)
+        yield Member(member.name, member.index, member.settings, member.problem, health if is_same else None)
+
+
+def _pool(profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str, Any] | None = None) -> Pool:
     members = [
         Member(
             slot.name,
             index,
-            _member_settings(slot, profile, option, {}),
+            _member_settings(slot, profile, option, session or {}),
             None if slot.problem is None else slot.problem[0],
         )
         for index, slot in enumerate(profile.members)
     ]
-    settings = PoolSettings.of(profile.layers(None, option))
+    settings = PoolSettings.of(profile.layers(None, option, session))
     return Pool(profile.name, BY_NAME[profile.policy](), members, settings)
 
 

@@ -21,6 +21,7 @@ from understudy.core.events import (
     BreakerOpened,
     ConfigurationWarning,
     Event,
+    OperatorActed,
     WaitingForCapacity,
 )
 from understudy.errors import FailureKind, SkipReason
@@ -31,6 +32,7 @@ logging.getLogger("understudy").addHandler(logging.NullHandler())
 _balancer = logging.getLogger("understudy.lb.failover")
 _timeout = logging.getLogger("understudy.lb.timeout")
 _tpm = logging.getLogger("understudy.lb.tpm")
+_operator = logging.getLogger("understudy.lb.operator")
 _breaker = logging.getLogger("understudy.circuit-breaker")
 
 
@@ -99,6 +101,10 @@ def _log_recovery(event: BreakerClosed) -> None:
     _breaker.info("[circuit-breaker] %s: Recovered (state = closed)", event.backend)
 
 
+def _log_action(event: OperatorActed) -> None:
+    _operator.warning("[LB:operator] %s: %s", event.backend, event.action)
+
+
 def _log_wait(event: WaitingForCapacity) -> None:
     _balancer.debug("[LB:wait] Waiting up to %.1f s for a backend", event.until - event.at)
 
@@ -117,6 +123,7 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     BreakerHalfOpened: _log_testing,
     BreakerOpened: _log_opening,
     ConfigurationWarning: _log_warning,
+    OperatorActed: _log_action,
     WaitingForCapacity: _log_wait,
 }
 

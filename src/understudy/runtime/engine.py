@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
-from understudy.core.events import ProbeSettled
+from understudy.core.events import OperatorActed, ProbeSettled
 from understudy.core.outcome import Failure, Outcome, Success
 from understudy.core.pool import Pool
 from understudy.errors import (
@@ -61,6 +61,15 @@ class Engine:
     def call(self, request: Request, *, stream: bool, keeps_text: bool = True) -> Call:
         """One request, not begun yet: it begins when its chunks are asked for."""
         return Call(self, request, stream=stream, keeps_text=keeps_text)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._calls)
+
+    def acted(self, backend: str, action: str) -> None:
+        """Tell the observers of an operator's hand, and whoever waits to look again."""
+        self._fan_out.tell([OperatorActed(self.clock.now(), 0, backend, action)])
+        self.wake()
 
     async def close(self) -> None:
         """End what is in flight with `BalancerClosed` and close every connection."""

@@ -1,0 +1,119 @@
+"""The operator's routes, which are not there unless an admin key is set.
+
+| route | does |
+|---|---|
+| ``POST /admin/reload`` | loads all profiles anew, or says what is wrong with them |
+| ``POST /admin/profiles/{profile}/backends/{backend}/{action}`` | ``reset``, ``open``, ``close``, ``drain``, ``enable`` |
+| ``GET /admin/profiles/{profile}/settings`` | every live setting with its value and source |
+| ``PUT /admin/profiles/{profile}/settings/{key}`` | ``{"value": …}`` from the next decision on |
+| ``DELETE /admin/profiles/{profile}/settings/{key}`` | takes that back |
+
+1. The key is compared in constant time. Whoever has it may read everything that clients may, too.
+2. What cannot be done is said in one line and changes nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+
+from understudy.errors import ConfigurationError
+from understudy.gateway.http import HttpError, Request, Send, answer_json
+from understudy.gateway.keys import given_key
+from understudy.gateway.profiles import Profiles
+from understudy.library.balancer import Action, Balancer
+
+VARIABLE = "UNDERSTUDY_ADMIN_KEY"
+
+_BODY_LIMIT = 64 * 1024
+
+
+class _NewValue(msgspec.Struct):
+    value: Any
+
+
+class Admin:
+    """`profiles` says what is served now, `reload` loads it anew and raises `ConfigurationError`."""
+
+    def __init__(
+        self, key: str, profiles: Callable[[], Profiles], reload: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._key = key.encode()
+        self._profiles = profiles
+        self._reload = reload
+
+    def knows(self, request: Request) -> bool:
+        """Rule 1."""
+        key = given_key(request)
+        return key is not None and hmac.compare_digest(key, self._key)
+
+    async def handle(self, request: Request, send: Send) -> None:
+        """Raises `HttpError`."""
+        if not self.knows(request):
+            raise HttpError(401, "invalid_admin_key", "this route needs the admin key")
+        try:
+            await self._handle(request, send)
+        except ConfigurationError as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            raise HttpError(400, "invalid_configuration", f"{error.message}{hint}") from None
+
+    async def _handle(self, request: Request, send: Send) -> None:
+        match request.path.split("/")[2:]:
+            case ["reload"]:
+                _check(request, "POST")
+                await self._reload()
+                await answer_json(send, {"profiles": list(self._profiles().by_name)}, [])
+            case ["profiles", profile, "backends", backend, action]:
+                _check(request, "POST")
+                balancer = self._profiles().find_named(profile).balancer
+                balancer.act(backend, cast(Action, action))
+                stats = balancer.stats().to_dict()["backends"][backend]
+                await answer_json(send, {"backend": backend, "action": action, "stats": stats}, [])
+            case ["profiles", profile, "settings", *key]:
+                await self._settings(request, send, self._profiles().find_named(profile).balancer, key)
+            case _:
+                raise HttpError(404, "not_found", f"there is no route {request.path[:200]}")
+
+    async def _settings(self, request: Request, send: Send, balancer: Balancer, key: list[str]) -> None:
+        """There are three cases: all of them, a change, a change taken back."""
+        match request.method, key:
+            case "GET", []:
+                await answer_json(send, {name: _shown(balancer, name) for name in balancer.settings()}, [])
+            case "PUT", [name]:
+                balancer.set(name, await _new_value(request))
+                await answer_json(send, _shown(balancer, name), [])
+            case "DELETE", [name]:
+                balancer.unset(name)
+                await answer_json(send, _shown(balancer, name), [])
+            case _, [_]:
+                raise _not_allowed("PUT, DELETE")
+            case _, []:
+                raise _not_allowed("GET")
+            case _:
+                raise HttpError(404, "not_found", f"there is no route {request.path[:200]}")
+
+
+async def _new_value(request: Request) -> Any:
+    try:
+        return msgspec.json.decode(await request.body(_BODY_LIMIT), type=_NewValue).value
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise HttpError(400, "invalid_request", 'the body must be {"value": …}') from None
+
+
+def _shown(balancer: Balancer, name: str) -> dict[str, Any]:
+    value, source = balancer.setting(name)
+    return {"value": value, "source": str(source)}
+
+
+def _check(request: Request, allowed: str) -> None:
+    if request.method != allowed:
+        raise _not_allowed(allowed)
+
+
+def _not_allowed(allowed: str) -> HttpError:
+    return HttpError(
+        405, "method_not_allowed", f"this route takes {allowed} only", headers=[(b"allow", allowed.encode())]
+    )

@@ -1,0 +1,330 @@
+"""The gateway's metrics for Prometheus.
+
+1. Nothing is counted here. A scrape reads what is counted anyway, all of it at one instant, and changes
+   nothing: a request pays nothing for it.
+2. The registry is our own: beside our metrics it holds those of the process, and nothing of what others
+   have put into the library's global one.
+3. A label is a profile, a backend, or a word of a closed set; never a model, a client or a request. Every
+   word of a set is there from the start, at zero, so that a rate sees the first failure of its kind.
+4. What is not known has no series.
+5. The three tables at the end are all there is, and ``docs/metrics.md`` shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from understudy._version import __version__
+from understudy.core.breaker import State
+from understudy.core.latency import Latency
+from understudy.core.member import Member
+from understudy.core.metrics import MemberMetrics
+from understudy.core.pool import Pool
+from understudy.errors import FailureKind, SkipReason
+from understudy.runtime.ports import Clock
+
+# Upper bounds in seconds. A backend takes a moment or minutes, the gateway fractions of a millisecond.
+BACKEND_BOUNDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+GATEWAY_BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+_UNITS = ("_seconds", "_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPool:
+    """One profile as it is served; `inside` and `waiting` count the requests at its door."""
+
+    pool: Pool
+    inside: int
+    waiting: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.pool.profile,)
+
+
+def exposition(
+    pools: Callable[[], Iterable[ServedPool]], own_time: Latency, clock: Clock, accept: str | None = None
+) -> tuple[bytes, str]:
+    """The metrics as text, and its content type: OpenMetrics where the ``Accept`` header asks for it."""
+    registry = CollectorRegistry()
+    registry.register(GatewayCollector(pools, own_time, clock))
+    ProcessCollector(registry=registry)
+    try:
+        encode, content_type = choose_encoder(accept or "")
+    except TypeError:  # the version asked for is no number: as good as none
+        encode, content_type = choose_encoder("")
+    return encode(registry), content_type
+
+
+class GatewayCollector(Collector):
+    """Reads what is served when asked; `own_time` is what the gateway itself took for each answer."""
+
+    def __init__(self, pools: Callable[[], Iterable[ServedPool]], own_time: Latency, clock: Clock) -> None:
+        self._pools = pools
+        self._own_time = own_time
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._clock.now()
+        served = list(self._pools())
+        backends = [_Backend(one.pool, member, now) for one in served for member in one.pool.members]
+        yield from (row.family((), [_Gateway(self._own_time)]) for row in OF_GATEWAY)
+        yield from (row.family(("profile",), served) for row in OF_PROFILE)
+        yield from (row.family(("profile", "backend"), backends) for row in OF_BACKEND)
+
+
+# Where a metric is read
+
+
+class _Place(Protocol):
+    """What a series is about: `labels` are the values of its labels."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """What belongs to no profile."""
+
+    own_time: Latency
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Backend:
+    """One member at the instant `now`."""
+
+    pool: Pool
+    member: Member
+    now: float
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.pool.profile, self.member.name)
+
+    @property
+    def counts(self) -> MemberMetrics:
+        return self.member.metrics
+
+
+Place = TypeVar("Place", bound=_Place)
+
+
+# What a metric is
+
+
+@dataclass(frozen=True, slots=True)
+class Figure(Generic[Place]):
+    """A counter where the name ends in ``_total``, else a gauge.
+
+    `read` gives the value at a place, or one for each word of `label`, or None (rule 4).
+    """
+
+    name: str
+    meaning: str
+    read: Callable[[Place], float | Mapping[str, float] | None]
+    label: str = ""
+
+    def family(self, labels: Sequence[str], places: Iterable[Place]) -> Metric:
+        make = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
+        names = (*labels, self.label) if self.label else labels
+        family = make(self.name, self.meaning, labels=names, unit=_unit(self.name))
+        for place in places:
+            for word, value in self._values(place):
+                family.add_metric((*place.labels, *word), value)
+        return family
+
+    def _values(self, place: Place) -> Iterable[tuple[tuple[str, ...], float]]:
+        value = self.read(place)
+        if isinstance(value, Mapping):
+            return [((word,), each) for word, each in value.items()]
+        return [] if value is None else [((), value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Durations(Generic[Place]):
+    """A histogram with fixed `bounds`. A duration may be counted under a bound it is within 2 % of."""
+
+    name: str
+    meaning: str
+    read: Callable[[Place], Latency]
+    bounds: Sequence[float]
+
+    def family(self, labels: Sequence[str], places: Iterable[Place]) -> Metric:
+        family = HistogramMetricFamily(self.name, self.meaning, labels=labels, unit=_unit(self.name))
+        for place in places:
+            latency = self.read(place)
+            counts = [*latency.counts_up_to(self.bounds), latency.count]
+            buckets = list(zip([*map(str, self.bounds), "+Inf"], counts, strict=True))
+            family.add_metric(place.labels, buckets, latency.total)
+        return family
+
+
+def _unit(name: str) -> str:
+    plain = name.removesuffix("_total")
+    return next((unit[1:] for unit in _UNITS if plain.endswith(unit)), "")
+
+
+# How some of them are read
+
+
+def _results(served: ServedPool) -> Mapping[str, float]:
+    counts = served.pool.metrics
+    return {"answered": counts.answered, "failed": counts.failed, "cancelled": counts.cancelled}
+
+
+def _outcomes(at: _Backend) -> Mapping[str, float]:
+    counts = at.counts
+    return {
+        "success": counts.successes,
+        "failure": counts.failures,
+        "refused": counts.refused,
+        "cancelled": counts.cancelled,
+    }
+
+
+def _failures(at: _Backend) -> Mapping[str, float]:
+    """A cancelled attempt has an outcome, and no failure."""
+    kinds = (kind for kind in FailureKind if kind is not FailureKind.CANCELLED)
+    return {kind: at.counts.by_kind.get(kind, 0) for kind in kinds}
+
+
+def _skips(at: _Backend) -> Mapping[str, float]:
+    return {reason: at.counts.skips.get(reason, 0) for reason in SkipReason}
+
+
+def _breaker(at: _Backend) -> Mapping[str, float]:
+    state = at.member.breaker.state(at.now, at.pool.settings.breaker)
+    return {each: float(each is state) for each in State}
+
+
+def _until_probe(at: _Backend) -> float | None:
+    probe_at = at.member.breaker.next_probe_at(at.now, at.pool.settings.breaker)
+    return None if probe_at is None else max(0.0, probe_at - at.now)
+
+
+# The tables (rule 5)
+
+OF_GATEWAY: tuple[Figure[_Gateway] | Durations[_Gateway], ...] = (
+    Figure(
+        "understudy_build_info",
+        "Always 1; its label is the version.",
+        lambda at: {__version__: 1},
+        "version",
+    ),
+    Durations(
+        "understudy_gateway_overhead_seconds",
+        "What the gateway itself took for an answer: neither asking a backend nor waiting for one.",
+        lambda at: at.own_time,
+        GATEWAY_BOUNDS,
+    ),
+)
+
+OF_PROFILE: tuple[Figure[ServedPool], ...] = (
+    Figure("understudy_requests_total", "Requests that have ended, by result.", _results, "result"),
+    Figure(
+        "understudy_requests_in_flight",
+        "Requests that are being answered.",
+        lambda at: at.pool.metrics.in_flight,
+    ),
+    Figure(
+        "understudy_requests_failed_over_total",
+        "Requests that went on to another backend after a failure.",
+        lambda at: at.pool.metrics.failed_over,
+    ),
+    Figure(
+        "understudy_requests_inside",
+        "Requests that have a place, of the profile's --max-concurrent.",
+        lambda at: at.inside,
+    ),
+    Figure(
+        "understudy_requests_waiting",
+        "Requests that wait for a place, of the profile's --max-queue.",
+        lambda at: at.waiting,
+    ),
+)
+
+OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
+    Figure("understudy_attempts_total", "Attempts that have ended, by outcome.", _outcomes, "outcome"),
+    Figure("understudy_attempts_in_flight", "Attempts that are running.", lambda at: at.counts.in_flight),
+    Figure(
+        "understudy_attempt_failures_total",
+        "Attempts that ended as a failure or refused, by kind.",
+        _failures,
+        "kind",
+    ),
+    Figure(
+        "understudy_attempt_timeouts_total",
+        "Failures of the kind timeout.",
+        lambda at: at.counts.timeouts,
+    ),
+    Figure(
+        "understudy_skips_total",
+        "Times that a request passed the backend over without asking it, by reason.",
+        _skips,
+        "reason",
+    ),
+    Durations(
+        "understudy_attempt_duration_seconds",
+        "From an attempt's start to its end, for successes and failures.",
+        lambda at: at.counts.latency,
+        BACKEND_BOUNDS,
+    ),
+    Durations(
+        "understudy_attempt_first_content_seconds",
+        "From an attempt's start to the first content of its answer.",
+        lambda at: at.counts.first_content,
+        BACKEND_BOUNDS,
+    ),
+    Figure("understudy_input_tokens_total", "Tokens of prompts, as used.", lambda at: at.counts.input_tokens),
+    Figure(
+        "understudy_output_tokens_total", "Tokens of answers, as used.", lambda at: at.counts.output_tokens
+    ),
+    Figure(
+        "understudy_estimated_tokens_total",
+        "Of input and output tokens, those we estimated because the backend did not count.",
+        lambda at: at.counts.estimated_tokens,
+    ),
+    Figure(
+        "understudy_malformed_events_total",
+        "Events of streams that could not be read and were dropped.",
+        lambda at: at.counts.malformed_events,
+    ),
+    Figure(
+        "understudy_tokens_per_minute",
+        "Tokens in and out over the last five minutes, as `tpm` in the statistics.",
+        lambda at: at.member.window.tpm(at.now) or 0.0,
+    ),
+    Figure(
+        "understudy_serving_tokens_per_minute",
+        "Visible tokens per minute of generating them: what tpm_threshold judges. None without evidence.",
+        lambda at: at.member.window.serving_rate(at.now),
+    ),
+    Figure(
+        "understudy_breaker_state", "1 for the state the circuit is in, 0 for the others.", _breaker, "state"
+    ),
+    Figure(
+        "understudy_breaker_next_probe_seconds",
+        "Until a request may probe the backend; 0 when it may. None while the circuit is closed.",
+        _until_probe,
+    ),
+    Figure(
+        "understudy_bench_remaining_seconds",
+        "How long the backend is still left alone because it asked for it; 0 when it is not.",
+        lambda at: max(0.0, at.member.benched_until - at.now),
+    ),
+)

@@ -1,0 +1,248 @@
+"""Anthropic's Messages, as Anthropic and those who imitate it answer them.
+
+1. A request in neutral words is put into Anthropic's (`anthropic_request`). One that came in them goes out
+   as it came, but for the model, what the defaults add, and thoughts without a signature: they are another
+   backend's, which answered this conversation before, and Anthropic refuses them.
+2. A stream's terminal marker is ``message_stop``, and nothing after it is read. A ``stop_reason`` alone is
+   none.
+3. Every event makes one chunk, which carries its own bytes, framed anew. What it holds is read by
+   `anthropic_answer`.
+4. An ``error`` is a failure, classed as if it had come as a status, and the last thing that is decoded.
+5. A malformed event is dropped and counted while it is isolated, that is, after a sound one. As the very
+   first, after another one, once a tool call has begun, or with `strict`, it is a failure. So is a piece of
+   input for a block whose beginning never came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from understudy._version import __version__
+from understudy.core.error_rules import ErrorRule
+from understudy.core.outcome import Failure
+from understudy.errors import FailureKind, ProtocolViolation
+from understudy.wire import lenient_json
+from understudy.wire.anthropic_answer import Reader, decode_event, decode_message, whole_chunk
+from understudy.wire.anthropic_request import body_of
+from understudy.wire.chat import ChatChunk, ChatRequest, Malformed
+from understudy.wire.refusal import classify_error_object
+from understudy.wire.sniffing import sniff
+from understudy.wire.sse import Event, EventStream, framed
+
+__all__ = [
+    "PATH",
+    "StreamDecoder",
+    "decode_unary",
+    "empty_is_legitimate",
+    "encode_native",
+    "encode_request",
+    "headers",
+    "sniff",
+]
+
+PATH = "/messages"
+VERSION = "2023-06-01"
+
+EMPTY_REASONS = frozenset({"length", "content_filter"})
+
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+_NO_FIELDS: Mapping[str, Any] = {}
+
+
+# Requests
+
+
+def headers(key: str | None) -> dict[str, str]:
+    """The request headers; no compression is asked for, because events must not wait in a buffer."""
+    fields = {
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+        "accept-encoding": "identity",
+        "user-agent": f"understudy/{__version__}",
+        "anthropic-version": VERSION,
+    }
+    if key:
+        fields["x-api-key"] = key
+    return fields
+
+
+def encode_request(
+    request: ChatRequest,
+    *,
+    model: str,
+    stream: bool,
+    include_usage: bool,
+    defaults: Mapping[str, Any] = _NO_FIELDS,
+) -> bytes:
+    """The JSON body; `defaults`, in Anthropic's words, fill what the request leaves out.
+
+    Raises ValueError for what Anthropic cannot be told, TypeError for a value that JSON does not know.
+    Usage always comes, so `include_usage` has nothing to say.
+    """
+    body = body_of(request, defaults)
+    return lenient_json.encoded({**body, "model": model, "stream": stream})
+
+
+def encode_native(
+    fields: Mapping[str, msgspec.Raw],
+    *,
+    model: str,
+    stream: bool,
+    include_usage: bool,
+    defaults: Mapping[str, Any] = _NO_FIELDS,
+) -> bytes:
+    """The body of a request that came in this format: its fields as they came, the `model` ours."""
+    body: dict[str, Any] = {**defaults, **fields, "model": model, "stream": stream}
+    if _UNSIGNED.search(fields.get("messages", b"")):
+        turns = msgspec.json.decode(fields["messages"])
+        body["messages"] = [turn for turn in map(_without_unsigned, turns) if turn.get("content") != []]
+    return msgspec.json.encode(body)
+
+
+def _without_unsigned(turn: dict[str, Any]) -> dict[str, Any]:
+    content = turn.get("content")
+    if not isinstance(content, list):
+        return turn
+    return {**turn, "content": [block for block in content if not _is_unsigned(block)]}
+
+
+def _is_unsigned(block: object) -> bool:
+    return isinstance(block, dict) and block.get("type") == "thinking" and block.get("signature") == ""
+
+
+# Answers
+
+
+class StreamDecoder:
+    """The body of one stream: bytes in, chunks, dropped events and at most one failure out.
+
+    There is one choice, whatever `choices` says; `rules` and `secrets` go to the classing of errors. After
+    a failure, and after ``message_stop``, nothing is decoded any more.
+    """
+
+    def __init__(
+        self,
+        choices: int = 1,
+        strict: bool = False,
+        *,
+        rules: Sequence[ErrorRule] = (),
+        secrets: Sequence[str] = (),
+    ) -> None:
+        self.done = False
+        self.finished = False
+        self.malformed = 0
+        self._reader = Reader()
+        self._events = EventStream()
+        self._strict = strict
+        self._rules = rules
+        self._secrets = secrets
+        self._sound = False  # the event before this one could be read
+        self._failed = False
+
+    def __repr__(self) -> str:
+        state = "failed" if self._failed else "done" if self.done else "open"
+        return f"<StreamDecoder {state}, finish_reason {self.finish_reason}, {self.malformed} malformed>"
+
+    @property
+    def tool_call_open(self) -> bool:
+        """Has a tool call begun, and no ``stop_reason`` come since?"""
+        return self._reader.call_open
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The newest one that came, in OpenAI's words."""
+        return self._reader.finish_reason
+
+    def feed(self, data: bytes) -> list[ChatChunk | Malformed | Failure]:
+        """What these bytes complete. Raises nothing."""
+        if self.done or self._failed:
+            return []
+        try:
+            events = self._events.feed(data)
+        except ProtocolViolation as error:
+            return [self._fail(Failure(FailureKind.PROTOCOL, str(error)))]
+        decoded: list[ChatChunk | Malformed | Failure] = []
+        for event in events:
+            decoded += self._decode(event)
+            if self.done or self._failed:
+                break
+        return decoded
+
+    def _decode(self, event: Event) -> Sequence[ChatChunk | Malformed | Failure]:
+        try:
+            body = decode_event(event)
+        except (ValueError, RecursionError) as error:
+            return self._unreadable(event, error)
+        if body.error or "error" in (body.type, event.event):
+            return [self._error(body.error or lenient_json.decoded(event.data))]
+        try:
+            chunk = self._reader.read(body, framed(event))
+        except ProtocolViolation as error:
+            return [self._fail(Failure(FailureKind.PROTOCOL, str(error), in_stream=True))]
+        self._sound = True
+        self.finished = self.done = body.type == "message_stop"
+        return [chunk]
+
+    def _unreadable(self, event: Event, error: Exception) -> Sequence[Malformed | Failure]:
+        """There are four cases: an imitator's end, an empty event that only keeps the connection alive, an
+        error in plain words, garbage."""
+        data = event.data.strip()
+        if data == b"[DONE]":
+            self.done = True
+        if self.done or not data:
+            return []
+        if event.event == "error":
+            return [self._error(data.decode(errors="replace"))]
+        return [self._malformed(f"a malformed event: {error}")]
+
+    def _malformed(self, message: str) -> Malformed | Failure:
+        self.malformed += 1
+        isolated, self._sound = self._sound, False
+        if isolated and not self._strict and not self.tool_call_open:
+            return Malformed(message)
+        return self._fail(Failure(FailureKind.PROTOCOL, message, in_stream=True))
+
+    def _error(self, error: object) -> Failure:
+        return self._fail(classify_error_object(error, rules=self._rules, secrets=self._secrets))
+
+    def _fail(self, failure: Failure) -> Failure:
+        self._failed = True
+        return failure
+
+
+def decode_unary(
+    body: bytes,
+    choices: int = 1,
+    *,
+    rules: Sequence[ErrorRule] = (),
+    secrets: Sequence[str] = (),
+) -> list[ChatChunk] | Failure:
+    """A whole answer as one chunk."""
+    if not body.strip():
+        return [ChatChunk(raw=body)]
+    try:
+        message = decode_message(body)
+    except (ValueError, RecursionError):
+        return Failure(FailureKind.PROTOCOL, _what_else(body))
+    if message.error or message.type == "error":
+        error = message.error or lenient_json.decoded(body)
+        return classify_error_object(error, rules=rules, secrets=secrets)
+    if message.content is None and message.type != "message":
+        return Failure(FailureKind.PROTOCOL, "the answer is JSON, but no message")
+    return [whole_chunk(message, body)]
+
+
+def _what_else(body: bytes) -> str:
+    start = body.lstrip()[:1]
+    if start == b"<":
+        return "the answer is a web page"
+    return "the answer is cut or malformed JSON" if start == b"{" else "the answer is no JSON object"
+
+
+def empty_is_legitimate(finish_reason: str | None) -> bool:
+    """May an answer that ended so be without content? A length and a policy stop explain it."""
+    return finish_reason in EMPTY_REASONS

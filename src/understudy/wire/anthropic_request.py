@@ -1,0 +1,324 @@
+"""A chat request in the words of Anthropic's Messages.
+
+1. System and developer messages, wherever they stand, become `system`. Turns of one role that follow each
+   other become one turn, texts of white space alone are left out, and tool results come first in their
+   turn, because Anthropic wants it so.
+2. A tool call's arguments become an object. Empty ones are ``{}``; a text that is no JSON object (a model
+   was cut short, and the caller hands its words back) is kept whole, as ``{"_raw": text}``. Of ids, letters
+   that Anthropic refuses become ``_``, in calls and results alike.
+3. Images go as base64 or as an address, PDF and plain text files as documents. What cannot be said raises
+   ValueError: several choices, audio, files by id, tools that are no functions, stop texts of white space.
+4. Fields without a counterpart (penalties, seed, logprobs, response_format …) are left out.
+5. ``max_tokens``, which Anthropic requires, is the request's, else the defaults', else `MAX_TOKENS`.
+6. ``reasoning_effort`` becomes thinking with a budget of `BUDGETS`, at most half of a limit that is set,
+   none if that is below Anthropic's least of 1024; without a limit it adds to `MAX_TOKENS`. If the defaults
+   say ``"thinking": {"type": "adaptive"}``, as newer models want it, it becomes `output_config.effort`.
+7. No thinking where Anthropic would refuse it: with a forced tool, and with a budget in the middle of tool
+   use, for other formats do not keep the signed thoughts that must be handed back. Beside thinking there is
+   neither `temperature` nor `top_k`, and no `top_p` below 0.95.
+8. `defaults` are in Anthropic's own words and fill what the request leaves out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from understudy.wire.chat import ChatRequest
+
+__all__ = ["BUDGETS", "MAX_TOKENS", "body_of", "input_of", "tool_id"]
+
+MAX_TOKENS = 8192
+LEAST_BUDGET = 1024
+BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 16384}
+
+_TIERS = {"auto": "auto", "default": "standard_only"}
+_DATA = re.compile(r"data:([^;,]*)(?:;[^,]*?)?;base64,(.*)", re.DOTALL)
+_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+Block = dict[str, Any]
+
+
+def body_of(request: ChatRequest, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's own fields; the model and ``stream`` are not among them. Raises ValueError, TypeError."""
+    if request.choices > 1:
+        raise ValueError("Anthropic gives one choice (n)")
+    system, messages = _turns(request.messages)
+    body = {**defaults, **_fields(request.fields), "messages": messages}
+    if system:
+        body["system"] = system
+    _think(body, request.fields.get("reasoning_effort"))
+    body.setdefault("max_tokens", MAX_TOKENS)
+    _settle(body)
+    return body
+
+
+# Messages
+
+
+def _turns(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Block], list[dict[str, Any]]]:
+    """The system's texts, and the turns, whose roles alternate."""
+    system: list[Block] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        role, blocks = _blocks(message)
+        if role == "system":
+            system += blocks
+        elif turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    for turn in turns:
+        turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    return system, turns
+
+
+def _blocks(message: Mapping[str, Any]) -> tuple[str, list[Block]]:
+    """Whose turn a message belongs to, and what it adds there."""
+    role = _object(message, "a message").get("role")
+    if role in ("system", "developer"):
+        return "system", list(_content(message))
+    if role == "user":
+        return "user", list(_content(message))
+    if role == "assistant":
+        return "assistant", [*_content(message), *map(_tool_use, message.get("tool_calls") or ())]
+    if role == "tool":
+        return "user", [_tool_result(message)]
+    raise ValueError(f"Anthropic has no messages of role {role!r}")
+
+
+def _content(message: Mapping[str, Any]) -> Iterator[Block]:
+    content = message.get("content")
+    if content is None:
+        return
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    for part in content:
+        if isinstance(part, str):
+            part = {"type": "text", "text": part}
+        block = _block(part)
+        if block["type"] != "text" or block["text"].strip():
+            yield block
+
+
+def _block(part: Mapping[str, Any]) -> Block:
+    kind = _object(part, "a content part").get("type")
+    match kind:
+        case "text" | "refusal":
+            block: Block = {"type": "text", "text": _text(part.get(kind), kind)}
+        case "image_url":
+            block = {"type": "image", "source": _image(_object(part.get(kind), kind).get("url"))}
+        case "file":
+            block = _document(_object(part.get(kind), kind))
+        case _:
+            raise ValueError(f"Anthropic has no content part of type {kind!r}")
+    if "cache_control" in part:  # Anthropic's own, as callers who know put it into OpenAI's parts
+        block["cache_control"] = part["cache_control"]
+    return block
+
+
+def _object(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be an object")
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string")
+    return value
+
+
+def _image(url: object) -> dict[str, Any]:
+    address = _text(url, "image_url.url")
+    if address.startswith(("https://", "http://")):
+        return {"type": "url", "url": address}
+    media_type, data = _data(address)
+    return {"type": "base64", "media_type": media_type, "data": data}
+
+
+def _document(file: Mapping[str, Any]) -> Block:
+    if "file_data" not in file:
+        raise ValueError("Anthropic does not know OpenAI's files by their id")
+    media_type, data = _data(_text(file["file_data"], "file.file_data"))
+    if media_type == "text/plain":
+        source = {"type": "text", "media_type": media_type, "data": _plain_text(data)}
+    else:
+        source = {"type": "base64", "media_type": media_type, "data": data}
+    name = file.get("filename")
+    return {"type": "document", "source": source} | ({"title": name} if name else {})
+
+
+def _data(url: str) -> tuple[str, str]:
+    matched = _DATA.fullmatch(url)
+    if matched is None:
+        raise ValueError("neither an http address nor a base64 data URI")
+    return matched[1], matched[2]
+
+
+def _plain_text(data: str) -> str:
+    try:
+        return base64.b64decode(data).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ValueError("a text file must be base64 of UTF-8") from None
+
+
+def _tool_use(call: Mapping[str, Any]) -> Block:
+    function = _function(call, "a tool call")
+    return {
+        "type": "tool_use",
+        "id": _named(call.get("id"), "a tool call's id"),
+        "name": _text(function.get("name"), "a function's name"),
+        "input": input_of(function.get("arguments") or ""),
+    }
+
+
+def _function(tool: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    kind = _object(tool, name).get("type", "function")
+    if kind != "function":
+        raise ValueError(f"Anthropic has nothing like {name} of type {kind!r}")
+    return _object(tool.get("function"), "function")
+
+
+def input_of(arguments: object) -> Mapping[str, Any]:
+    """A tool call's arguments as the object that Anthropic wants."""
+    if isinstance(arguments, Mapping):
+        return arguments
+    text = _text(arguments, "arguments")
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"_raw": text}
+
+
+def _tool_result(message: Mapping[str, Any]) -> Block:
+    block: Block = {"type": "tool_result", "tool_use_id": _named(message.get("tool_call_id"), "tool_call_id")}
+    if content := list(_content(message)):
+        block["content"] = content
+    return block
+
+
+def _named(value: object, name: str) -> str:
+    return tool_id(_text(value, name))
+
+
+def tool_id(name: str) -> str:
+    """A tool call's id in the letters that Anthropic takes; the same for calls and their results."""
+    return _NOT_IN_AN_ID.sub("_", name)
+
+
+# The other fields
+
+
+def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the request says of its own, in Anthropic's words; nulls say nothing."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    body: dict[str, Any] = {name: given[name] for name in ("top_p", "top_k") if name in given}
+    limit = given.get("max_completion_tokens", given.get("max_tokens"))
+    if limit is not None:
+        body["max_tokens"] = limit
+    if "temperature" in given:
+        body["temperature"] = min(given["temperature"], 1)
+    if "stop" in given:
+        body["stop_sequences"] = _stops(given["stop"])
+    if "user" in given:
+        body["metadata"] = {"user_id": given["user"]}
+    if given.get("service_tier") in _TIERS:
+        body["service_tier"] = _TIERS[given["service_tier"]]
+    if given.get("tools"):
+        body["tools"] = [_tool(tool) for tool in given["tools"]]
+        body |= _tool_choice(given)
+    return body
+
+
+def _stops(stop: str | Iterable[str]) -> list[str]:
+    stops = [stop] if isinstance(stop, str) else [_text(item, "stop") for item in stop]
+    if not all(item.strip() for item in stops):
+        raise ValueError("Anthropic does not stop at white space (stop)")
+    return stops
+
+
+def _tool(tool: Mapping[str, Any]) -> Block:
+    function = _function(tool, "a tool")
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    block: Block = {"name": _text(function.get("name"), "a function's name"), "input_schema": schema}
+    if function.get("description"):
+        block["description"] = function["description"]
+    return block
+
+
+def _tool_choice(given: Mapping[str, Any]) -> dict[str, Any]:
+    choice = _choice(given.get("tool_choice", "auto"))
+    if given.get("parallel_tool_calls") is False and choice["type"] != "none":
+        choice["disable_parallel_tool_use"] = True
+    return {"tool_choice": choice} if "tool_choice" in given or len(choice) > 1 else {}
+
+
+def _choice(choice: object) -> dict[str, Any]:
+    match choice:
+        case "auto" | "none":
+            return {"type": choice}
+        case "required":
+            return {"type": "any"}
+        case {"type": "function", "function": {"name": str(name)}}:
+            return {"type": "tool", "name": name}
+    raise ValueError(f"Anthropic has no such tool_choice: {choice!r}")
+
+
+# Thinking
+
+
+def _think(body: dict[str, Any], effort: object) -> None:
+    """There are four cases: not said, or in a word we don't know; no thinking; adaptive; with a budget."""
+    if effort == "none":
+        body.pop("thinking", None)
+    if not isinstance(effort, str) or effort not in BUDGETS:
+        return
+    if _kind(body) == "adaptive":
+        word = "low" if effort == "minimal" else effort
+        body["output_config"] = {**(body.get("output_config") or {}), "effort": word}
+    else:
+        _give_budget(body, BUDGETS[effort])
+
+
+def _give_budget(body: dict[str, Any], budget: int) -> None:
+    if "max_tokens" in body:
+        budget = min(budget, body["max_tokens"] // 2)
+    else:
+        body["max_tokens"] = MAX_TOKENS + budget
+    if budget >= LEAST_BUDGET:
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    else:
+        body.pop("thinking", None)
+
+
+def _settle(body: dict[str, Any]) -> None:
+    """Leave out thinking, or what does not go with it."""
+    kind = _kind(body)
+    is_forced = (body.get("tool_choice") or {}).get("type") in ("any", "tool")
+    if kind is None or is_forced or (kind == "enabled" and _in_tool_use(body["messages"])):
+        if kind is not None:
+            del body["thinking"]
+        return
+    body.pop("temperature", None)
+    body.pop("top_k", None)
+    if body.get("top_p", 1) < 0.95:
+        del body["top_p"]
+
+
+def _kind(body: Mapping[str, Any]) -> str | None:
+    """``enabled`` or ``adaptive`` if there is to be thinking."""
+    thinking = body.get("thinking")
+    kind = thinking.get("type") if isinstance(thinking, Mapping) else None
+    return kind if kind in ("enabled", "adaptive") else None
+
+
+def _in_tool_use(turns: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(turns) and turns[-1]["content"][0]["type"] == "tool_result"
