@@ -88,15 +88,15 @@ class TestProblems:
 
     def test_a_language_not_spoken_is_missing_even_with_a_key(self) -> None:
         pool = make_pool(
-            balancer("a", "b"), [member("a"), member("b", "anthropic")], {"ANTHROPIC_API_KEY": "k"}
+            balancer("a", "b"), [member("a"), member("b", "gemini")], {"GEMINI_API_KEY": "k"}
         )
 
         assert pool.members[1].problem == (
             SkipReason.MISSING,
-            "provider anthropic speaks a wire format this version does not",
+            "provider gemini speaks a wire format this version does not",
         )
         assert pool.members[1].key is None
-        assert pool.members[1].hint == "this version speaks openai; many providers offer that too"
+        assert pool.members[1].hint == "this version speaks anthropic, openai; many providers offer that too"
 
     def test_authorities_that_are_not_there_are_told_before_any_request(self, tmp_path: Path) -> None:
         there = tmp_path / "ca.pem"

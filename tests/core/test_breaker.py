@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -605,6 +606,64 @@ class TestDisabled:
         circuit = opened()
         circuit.set(enabled=False)
         assert circuit.breaker.try_acquire_early(circuit.now, circuit.settings) is None
+
+
+class TestForced:
+    """Rule 13."""
+
+    def test_forced_open_it_admits_nothing_ever(self) -> None:
+        circuit = Circuit()
+        circuit.breaker.force(State.OPEN, circuit.now)
+        for seconds in (0, 30, 1e6):
+            circuit.now += seconds
+            assert (circuit.state(), circuit.admits, circuit.next_probe_in) == (State.OPEN, False, inf)
+            assert circuit.refused()
+        assert circuit.breaker.early_after(circuit.settings) == inf
+
+    def test_forced_open_it_stays_so_also_when_breakers_are_switched_off(self) -> None:
+        circuit = Circuit(enabled=False)
+        circuit.breaker.force(State.OPEN, circuit.now)
+        assert (circuit.state(), circuit.admits, circuit.refused()) == (State.OPEN, False, True)
+
+    def test_nothing_that_was_in_flight_moves_one_that_is_forced_open(self) -> None:
+        circuit = Circuit()
+        plain = circuit.permit()
+        circuit.breaker.force(State.OPEN, circuit.now)
+        circuit.opens(plain)
+        circuit.breaker.record_failure(plain, circuit.now, circuit.settings, after_content=True)
+        assert circuit.state() is State.OPEN
+
+    def test_a_probe_in_flight_does_not_close_one_that_is_forced_open(self) -> None:
+        circuit = Circuit(failure_threshold=1)
+        circuit.breaker.record_failure(circuit.permit(), circuit.now, circuit.settings, after_content=False)
+        circuit.now += 30
+        probe = circuit.probe()
+        circuit.breaker.force(State.OPEN, circuit.now)
+        circuit.opens(probe)
+        assert circuit.state() is State.OPEN
+
+    def test_forced_closed_it_admits_everything_and_never_opens(self) -> None:
+        circuit = Circuit(failure_threshold=1, failure_rate=0)
+        circuit.breaker.record_failure(circuit.permit(), circuit.now, circuit.settings, after_content=False)
+        assert circuit.state() is State.OPEN
+        circuit.breaker.force(State.CLOSED, circuit.now)
+        for _ in range(5):
+            assert (circuit.state(), circuit.admits, circuit.next_probe_in) == (State.CLOSED, True, None)
+            circuit.breaker.record_failure(
+                circuit.permit(), circuit.now, circuit.settings, after_content=False
+            )
+
+    @pytest.mark.parametrize("state", [State.OPEN, State.CLOSED])
+    def test_reset_takes_the_force_away_and_remembers_nothing(self, state: State) -> None:
+        circuit = Circuit(failure_threshold=2)
+        circuit.breaker.record_failure(circuit.permit(), circuit.now, circuit.settings, after_content=False)
+        circuit.breaker.force(state, circuit.now)
+        circuit.breaker.reset()
+        assert (circuit.state(), circuit.failures, circuit.breaker.forced) == (State.CLOSED, 0, None)
+        circuit.breaker.record_failure(circuit.permit(), circuit.now, circuit.settings, after_content=False)
+        assert circuit.state() is State.CLOSED
+        circuit.breaker.record_failure(circuit.permit(), circuit.now, circuit.settings, after_content=False)
+        assert circuit.state() is State.OPEN
 
 
 def test_repr_shows_what_a_debugger_wants() -> None:

@@ -1432,3 +1432,42 @@ def test_a_unary_answer_leaves_no_ending_to_be_waited_for() -> None:
         walk.commits()
         walk.fails("truncated")
     assert stage.state("a") is State.OPEN
+
+
+class TestOperators:
+    def test_a_drained_member_is_asked_by_nobody_not_even_as_a_probe(self) -> None:
+        stage = Stage("ab")
+        stage.open("a")
+        stage.advance(29)
+        stage.member("a").health.drained = True
+        stage.member("b").problem = SkipReason.NO_KEY
+        error = stage.begin().gives_up()
+        assert isinstance(error, NoBackendAvailable)
+        assert [skip.reason for skip in error.skips] == [SkipReason.DRAINED, SkipReason.NO_KEY]
+
+    def test_a_circuit_forced_open_is_neither_waited_for_nor_probed_early(self) -> None:
+        stage = Stage("ab")
+        stage.member("a").breaker.force(State.OPEN, stage.now)
+        stage.member("b").benched_until = stage.now + 5
+        walk = stage.begin()
+        walk.rests(5.0)
+        walk.asks("b")
+        stage.member("b").breaker.force(State.OPEN, stage.now)
+        walk.fails("auth")
+        assert isinstance(walk.gives_up(), AllBackendsFailed)
+        stage.advance(1e6)
+        assert stage.begin().gives_up().retry_after is None
+
+    def test_time_asking_is_from_each_start_to_its_first_content_or_end(self) -> None:
+        stage = Stage("ab")
+        walk = stage.begin()
+        assert walk.dispatch.attempts == 0
+        walk.asks("a")
+        walk.fails("auth", after=2.0)
+        walk.asks("b")
+        stage.advance(3.0)
+        assert walk.dispatch.time_asking(stage.now) == 5.0
+        walk.commits()
+        stage.advance(4.0)
+        assert walk.dispatch.time_asking(stage.now) == 5.0
+        assert walk.dispatch.attempts == 2

@@ -6,6 +6,7 @@ import pytest
 
 from tests.core.stage import Stage
 from understudy.core import eligibility
+from understudy.core.breaker import State
 from understudy.core.eligibility import Skip
 from understudy.errors import SkipReason
 
@@ -132,4 +133,18 @@ def test_a_member_that_nothing_holds_back_does_not_return() -> None:
     assert eligibility.returns_at(stage.member("a"), stage.now, stage.pool.settings) is None
     stage.open("a")
     stage.advance(31)
+    assert eligibility.returns_at(stage.member("a"), stage.now, stage.pool.settings) is None
+
+
+def test_a_drained_member_is_passed_over() -> None:
+    stage = Stage("a")
+    stage.member("a").health.drained = True
+    assert check(stage) == Skip(SkipReason.DRAINED)
+    assert not eligibility.can_serve(stage.member("a"), stage.now, stage.pool.settings)
+
+
+def test_a_circuit_forced_open_has_no_end_that_anybody_knows() -> None:
+    stage = Stage("a")
+    stage.member("a").breaker.force(State.OPEN, stage.now)
+    assert check(stage) == Skip(SkipReason.CIRCUIT_OPEN, None)
     assert eligibility.returns_at(stage.member("a"), stage.now, stage.pool.settings) is None

@@ -8,6 +8,7 @@ import pytest
 
 from tests.core.stage import Stage
 from understudy.core.attempt import Tokens
+from understudy.core.breaker import State
 from understudy.core.stats import Stats, backend_lines, stats
 from understudy.errors import SkipReason
 
@@ -48,7 +49,7 @@ KEYS = [
     "requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight", "tokens",
     "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
     "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind", "skips",
-    "bench_remaining_ms", "problem", "circuit_breaker",
+    "bench_remaining_ms", "problem", "drained", "circuit_breaker",
 ]  # fmt: skip
 POOL_KEYS = [
     "profile", "policy", "total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over",
@@ -65,7 +66,7 @@ class TestJson:
             assert list(backend) == KEYS
             assert list(backend["latency_ms"]) == list(backend["first_content_ms"]) == ["p50", "p95", "p99"]
             assert list(backend["circuit_breaker"]) == [
-                "state", "failures", "opened_at", "next_probe_in_ms", "last_failure",
+                "state", "failures", "opened_at", "next_probe_in_ms", "last_failure", "forced",
             ]  # fmt: skip
 
     def test_is_json(self) -> None:
@@ -130,6 +131,7 @@ class TestJson:
             "opened_at": "instant 1000",
             "next_probe_in_ms": 20_000.0,
             "last_failure": "instant 1000",
+            "forced": False,
         }
         stage.advance(25)
         circuit = seen(stage).to_dict()["backends"]["a"]["circuit_breaker"]
@@ -143,7 +145,21 @@ class TestJson:
             "opened_at": None,
             "next_probe_in_ms": None,
             "last_failure": None,
+            "forced": False,
         }
+
+    def test_one_that_is_forced_open_has_no_next_probe(self) -> None:
+        stage = Stage("a")
+        stage.member("a").breaker.force(State.OPEN, stage.now)
+        circuit = seen(stage).to_dict()["backends"]["a"]["circuit_breaker"]
+        assert (circuit["state"], circuit["forced"], circuit["next_probe_in_ms"]) == ("open", True, None)
+
+    def test_a_drained_member_says_so(self) -> None:
+        stage = Stage("ab")
+        stage.member("a").health.drained = True
+        shown = seen(stage)
+        assert [backend["drained"] for backend in shown.to_dict()["backends"].values()] == [True, False]
+        assert str(shown).count("    Drained: by an operator") == 1
 
     def test_nor_has_one_that_is_switched_off(self) -> None:
         stage = Stage("a")

@@ -46,6 +46,14 @@ class Answer:
         return [json.loads(data) for data in self.data if data != "[DONE]"]
 
     @property
+    def named(self) -> list[tuple[str, Any]]:
+        """The events of a stream whose events have names (in the plain style)."""
+        lines = [event.split("\n") for event in self.body.decode().split("\n\n") if event]
+        return [
+            (name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in lines
+        ]
+
+    @property
     def text(self) -> str:
         """The text of the first choice, stream or unary."""
         if self.body.startswith(b"{"):

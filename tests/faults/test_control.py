@@ -12,7 +12,7 @@ from understudy.faults import FaultProvider
 from understudy.faults.control import Control
 from understudy.faults.http import HttpRequest
 from understudy.faults.log import RequestLog
-from understudy.faults.plan import Plan
+from understudy.faults.plan import Plan, in_every_format
 from understudy.faults.repertoire import Repertoire
 from understudy.faults.waiting import Changes
 
@@ -109,7 +109,7 @@ async def test_a_connection_can_be_used_for_control_and_chat_alike() -> None:
 
 
 def test_only_this_machine_may_control() -> None:
-    repertoire = Repertoire("500", {}, Plan(), Random(0))
+    repertoire = Repertoire("500", {}, in_every_format(Plan()), Random(0))
     control = Control(repertoire, RequestLog(1, Changes()))
     request: Any = HttpRequest("DELETE", "/control/script", "HTTP/1.1", {})
     assert control.respond(request, is_local=False).startswith(b"HTTP/1.1 403 ")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from random import Random
 
+from understudy.faults import openai_chat
 from understudy.faults.cue import Prompter
-from understudy.faults.plan import Plan
+from understudy.faults.formats import FORMATS
+from understudy.faults.plan import Plan, in_every_format
 from understudy.faults.script import Occasion, Script
 
-PLAN = Plan()
+PLANS = in_every_format(Plan())
 
 
 def prompter(script: str, seed: int = 0) -> Prompter:
-    return Prompter(Script.parse(script), PLAN, Random(seed))
+    return Prompter(Script.parse(script), PLANS, Random(seed))
 
 
 def played(found: Prompter, count: int, *, now: float = 0.0, on: Occasion = "stream") -> list[str]:
@@ -48,7 +50,7 @@ def test_a_step_for_a_time_is_counted_from_its_first_attempt() -> None:
 def test_down_for_a_time_and_then_healthy() -> None:
     found = prompter("down 60s")
     assert played(found, 1, now=5.0) == ["down 60s"]
-    assert found.take(64.9, frozenset()).plan.reply is not None
+    assert found.take(64.9, frozenset()).plans[openai_chat].reply is not None
     assert played(found, 2, now=65.0) == ["fine", "fine"]
 
 
@@ -94,14 +96,23 @@ def test_beyond_its_capacity_a_provider_answers_503() -> None:
     found.active = 3
     cue = found.take(0.0, frozenset())
     assert cue.text == "over capacity"
-    assert cue.plan.reply is not None
-    assert cue.plan.reply.status == 503
+    for plan in cue.plans.values():
+        assert plan.reply is not None
+        assert plan.reply.status == 503
 
 
 def test_what_is_fine_is_the_providers_own_plan_itself() -> None:
     """So that the service can tell that it has written this answer before."""
-    assert prompter("fine").take(0.0, frozenset()).plan is PLAN
-    assert prompter("0% 500").take(0.0, frozenset()).plan is PLAN
+    for script in ("fine", "0% 500"):
+        plans = prompter(script).take(0.0, frozenset()).plans
+        assert [plans[spoken] is PLANS[spoken] for spoken in FORMATS] == [True, True]
+
+
+def test_a_cue_has_its_plan_in_every_format() -> None:
+    plans = prompter("500").take(0.0, frozenset()).plans
+    bodies = [b"".join(plan.reply.body()) for plan in plans.values() if plan.reply]
+    assert [plan.format for plan in plans.values()] == list(FORMATS)
+    assert len(set(bodies)) == len(FORMATS)
 
 
 def test_repr_shows_where_the_script_is() -> None:

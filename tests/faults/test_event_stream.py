@@ -30,6 +30,15 @@ def test_an_event_in_every_style(style: Style, expected: bytes) -> None:
     assert framed(style) == expected
 
 
+def test_the_name_of_an_event_comes_before_its_data_in_the_same_style() -> None:
+    def named(style: Style) -> bytes:
+        return Framer(style).frame(JSON, "ping")
+
+    assert named(Style()) == b'event: ping\ndata: {"a":1,"b":2}\n\n'
+    assert named(Style(space=False)) == b'event:ping\ndata:{"a":1,"b":2}\n\n'
+    assert named(Style(fields=True)) == b'event: ping\nid: 1\nretry: 3000\ndata: {"a":1,"b":2}\n\n'
+
+
 def test_only_json_is_written_on_several_lines() -> None:
     assert framed(Style(multiline=True), b"[DONE]") == b"data: [DONE]\n\n"
 

@@ -7,14 +7,16 @@ import json
 import pytest
 
 from tests.faults.raw import Client, play, stream
-from understudy.faults import TEXT, TOKENS, FaultProvider
-from understudy.faults.events import MALFORMED
+from understudy.faults import TEXT, TOKENS, FaultProvider, openai_chat
+from understudy.faults.events import KINDS
+from understudy.faults.events import MALFORMED as EVERYWHERE
 from understudy.faults.wordings import WORDINGS
 
+MALFORMED = {**EVERYWHERE, **openai_chat.MALFORMED}
 ASKED = {"stream_options": {"include_usage": True}}
 
 
-@pytest.mark.parametrize("kind", MALFORMED)
+@pytest.mark.parametrize("kind", KINDS)
 async def test_one_event_is_malformed_and_the_rest_is_fine(kind: str) -> None:
     answer = await stream(f"malformed {kind} after=10")
     broken = b"data: " + MALFORMED[kind] + b"\n\n"

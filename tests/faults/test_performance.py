@@ -4,12 +4,14 @@ import zlib
 from dataclasses import replace
 from itertools import islice
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.faults import openai_chat
+from understudy.faults import anthropic_messages, openai_chat
 from understudy.faults.act import Act, Cut, End, Part, Pause, ending
 from understudy.faults.answer import TEXT, Call
+from understudy.faults.formats import FORMATS, Format
 from understudy.faults.performance import Prepared, paced, perform, share
 from understudy.faults.plan import Plan, Reply, Stage
 from understudy.faults.script import Script
@@ -125,22 +127,31 @@ def test_pace_leaves_preamble_and_ending_alone() -> None:
     assert list(paced(3.0)(iter(acts))) == [Part(b"", 0), Part(b"", 1), Pause(3.0, 2), Part(b"", 2), End()]
 
 
+def test_pace_is_that_of_tokens_also_where_more_than_one_event_has_a_tokens_place() -> None:
+    base = plan("reasoning 3 + tools 2 with-text split=12 + pace 10/s")
+    found = acts(replace(base, format=anthropic_messages), STREAM)
+    assert sum(isinstance(act, Pause) for act in found) == base.answer.output_tokens - 1
+
+
 def test_an_answer_can_be_cut_and_paced_in_unary_form_too() -> None:
     found = acts(replace(Plan(pace=10.0), changes=(ending(3, (Cut(),)),)), UNARY)
     assert sum(isinstance(act, Pause) for act in found) == 2
     assert found[-1] == Cut()
 
 
-def test_prepared_answers_are_the_same_bytes_stamped_with_the_id() -> None:
-    base = Plan()
+@pytest.mark.parametrize("spoken", FORMATS, ids=lambda spoken: spoken.NAME)
+def test_prepared_answers_are_the_same_bytes_stamped_with_the_id(spoken: Format) -> None:
+    base = Plan(format=spoken)
+    stage = replace(STAGE, identity=spoken.identity(42))
     prepared = Prepared(base)
     for call in (UNARY, STREAM):
         for _ in range(2):
-            timeline = prepared.timeline(base, call, STAGE)
+            timeline = prepared.timeline(base, call, stage)
             assert timeline is not None
-            found = list(timeline)
-            assert found[-1] == End()
-            assert b"".join(act.data for act in found if isinstance(act, Part)) == sent(base, call)
+            *parts, end = timeline
+            assert end == End()
+            written = b"".join(act.data for act in perform(base, call, stage) if isinstance(act, Part))
+            assert b"".join(act.data for act in parts if isinstance(act, Part)) == written
 
 
 def test_a_prepared_unary_answer_goes_out_in_one_piece() -> None:

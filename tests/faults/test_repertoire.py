@@ -5,13 +5,13 @@ from random import Random
 import pytest
 
 from understudy.faults import repertoire as repertoire_module
-from understudy.faults.plan import Plan
+from understudy.faults.plan import Plan, in_every_format
 from understudy.faults.repertoire import Repertoire
 from understudy.faults.word import ScriptError
 
 
 def repertoire(script: str = "fine", **models: str) -> Repertoire:
-    return Repertoire(script, models, Plan(), Random(0))
+    return Repertoire(script, models, in_every_format(Plan()), Random(0))
 
 
 def test_a_models_own_script_comes_before_the_providers() -> None:

@@ -112,7 +112,8 @@ def test_a_redirect_to_nowhere_in_particular_is_refused() -> None:
 
 
 def test_what_moves_keeps_its_place() -> None:
-    assert moved("/openai/v1/chat/completions") == "/openai/v1/moved/chat/completions"
+    answer_path = "/chat/completions"
+    assert moved("/openai/v1/chat/completions", answer_path) == "/openai/v1/moved/chat/completions"
 
 
 async def test_a_flood_of_a_size_is_that_long() -> None:

@@ -153,6 +153,7 @@ async def test_stats_are_frozen_a_dictionary_and_a_table() -> None:
         "opened_at": "2023-11-14T22:13:20.000Z",
         "next_probe_in_ms": 30000.0,
         "last_failure": "2023-11-14T22:13:20.000Z",
+        "forced": False,
     }
     assert str(stats).startswith("Load Balancer Statistics\nProfile: pair\nTotal Requests: 3\n")
     with pytest.raises(AttributeError):

@@ -308,7 +308,7 @@ class TestRequest:
 class TestChunks:
     def test_an_event_is_one_chunk_that_carries_its_bytes(self) -> None:
         body = b'{"id":"i","model":"m","choices":[{"delta":{"content":"x"}}]}'
-        assert decoded([event(body)]) == [ChatChunk("x", model="m", id="i", raw=body)]
+        assert decoded([event(body)]) == [ChatChunk("x", model="m", id="i", raw=event(body))]
 
     def test_of_several_choices_the_first_carries_bytes_and_usage(self) -> None:
         body = {
@@ -316,7 +316,10 @@ class TestChunks:
             "usage": {"prompt_tokens": 1, "completion_tokens": 2},
         }
         raw = json.dumps(body).encode()
-        assert decoded([event(raw)]) == [ChatChunk("a", usage=Usage(1, 2), raw=raw), ChatChunk("b", index=7)]
+        assert decoded([event(raw)]) == [
+            ChatChunk("a", usage=Usage(1, 2), raw=event(raw)),
+            ChatChunk("b", index=7, raw=b""),
+        ]
 
     def test_a_choice_without_an_index_goes_by_its_position(self) -> None:
         choices = [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]
@@ -344,14 +347,14 @@ class TestChunks:
     )
     def test_an_event_without_content_is_a_chunk_without_content(self, body: object) -> None:
         raw = json.dumps(body).encode()
-        assert decoded([event(raw)]) == [ChatChunk(raw=raw)]
+        assert decoded([event(raw)]) == [ChatChunk(raw=event(raw))]
         assert not ChatChunk(raw=raw).has_content
 
     def test_an_event_without_choices_still_names_model_and_id(self) -> None:
         raw = b'{"choices":[],"model":"m","id":"i"}'
-        assert decoded([event(raw)]) == [ChatChunk(model="m", id="i", raw=raw)]
+        assert decoded([event(raw)]) == [ChatChunk(model="m", id="i", raw=event(raw))]
         raw = b'{"choices":[],"model":"","id":""}'
-        assert decoded([event(raw)]) == [ChatChunk(raw=raw)]
+        assert decoded([event(raw)]) == [ChatChunk(raw=event(raw))]
 
     def test_comments_and_events_without_data_are_no_chunks(self) -> None:
         assert decoded([b": ping\n\ndata:\n\ndata:  \n\nevent: ping\n\n"]) == []
@@ -694,7 +697,7 @@ class TestCharacters:
             rb'{"id":"i","model":"m","choices":[{"delta":{"content":"x\ud83d"}}],'
             rb'"x_groq":{"usage":{"prompt_tokens":1}}}'
         )
-        assert decoded([event(data)]) == [ChatChunk("x", usage=Usage(1), model="m", id="i", raw=data)]
+        assert decoded([event(data)]) == [ChatChunk("x", usage=Usage(1), model="m", id="i", raw=event(data))]
 
     @pytest.mark.parametrize("field", ["object", "type"])
     def test_an_error_with_half_a_pair_is_told_by_its_own_fields(self, field: str) -> None:
@@ -798,7 +801,7 @@ class TestUnary:
         raw = json.dumps(body).encode()
         assert unary(raw, 2) == [
             ChatChunk("Hi", "Hm", finish_reason="stop", usage=Usage(3, 4), model="m", id="i", raw=raw),
-            ChatChunk("Ho", index=1, finish_reason="length", model="m", id="i"),
+            ChatChunk("Ho", index=1, finish_reason="length", model="m", id="i", raw=b""),
         ]
 
     def test_tool_calls_come_whole_and_numbered(self) -> None:

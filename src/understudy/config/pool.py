@@ -25,7 +25,7 @@ from understudy.errors import ConfigurationError, ProfileError, SkipReason
 
 Problem = tuple[SkipReason, str]
 
-_SPOKEN_HINT = f"this version speaks {', '.join(SPOKEN)}; many providers offer that too"
+_SPOKEN_HINT = f"this version speaks {', '.join(sorted(SPOKEN))}; many providers offer that too"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from math import ceil, floor, log
 RELATIVE_ERROR = 0.019
 _GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 _INVERSE_LOG_GAMMA = 1 / log(_GAMMA)
-_MIDDLE = 2 / (
-    _GAMMA + 1
-)  # of a bucket, as a fraction of its upper end: nothing in it is further away than the error
+# Where in a bucket, as a part of its upper end, nothing in it is further away than the error.
+_MIDDLE = 2 / (_GAMMA + 1)
 _SHORTEST = 1e-6
 _LONGEST = 1e6
 

@@ -66,11 +66,11 @@ class CircuitStats:
     def to_dict(self) -> dict[str, Any]:
         return {
             "state": self.state,
-            "forced": self.forced,
             "failures": self.failures,
             "opened_at": self.opened_at,
             "next_probe_in_ms": self.next_probe_in_ms,
             "last_failure": self.last_failure,
+            "forced": self.forced,
         }
 
 

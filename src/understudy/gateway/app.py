@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -77,6 +78,7 @@ class Gateway:
             "/models": ("GET", self._list_models),
             "/messages/count_tokens": ("POST", self._count_tokens),
             "/stats": ("GET", self._all_stats),
+            "/metrics": ("GET", self._metrics),
         }
         self._below: dict[str, tuple[str, Handler]] = {
             "/models/": ("GET", self._model),
@@ -206,6 +208,19 @@ class Gateway:
     async def _stats(self, request: Request, send: Send, client: str | None) -> None:
         served = self.profiles.find_named(request.path.removeprefix("/stats/"))
         await answer_json(send, _stats_of(served.balancer), [])
+
+    async def _metrics(self, request: Request, send: Send, client: str | None) -> None:
+        try:
+            from understudy.observe.prometheus import ServedPool, Snapshot, exposition
+        except ImportError:
+            message = "metrics need prometheus-client: pip install 'understudy[gateway]'"
+            raise HttpError(501, "not_implemented", message) from None
+        served = self.profiles.by_name.values()
+        pools = [ServedPool(one.balancer._pool, one.door.inside, one.door.waiting) for one in served]
+        snapshot = Snapshot(pools, self.conversations.own_time, self.clock.now())
+        # A large pool's text takes long to write, and streams go on meanwhile.
+        text, content_type = await asyncio.to_thread(exposition, snapshot, request.header(b"accept"))
+        await answer(send, 200, text, [], (b"content-type", header_value(content_type)))
 
     async def _trail(self, request: Request, send: Send, client: str | None) -> None:
         entry = self.journal.find(request.path.removeprefix("/requests/"), client)

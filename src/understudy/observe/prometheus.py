@@ -1,7 +1,7 @@
 """The gateway's metrics for Prometheus.
 
-1. Nothing is counted here. A scrape reads what is counted anyway, all of it at one instant, and changes
-   nothing: a request pays nothing for it.
+1. Nothing is counted here: a scrape reads what is counted anyway, all of it at one instant, and changes
+   nothing. A request pays nothing for it, and writing the text down can be left to another thread.
 2. The registry is our own: beside our metrics it holds those of the process, and nothing of what others
    have put into the library's global one.
 3. A label is a profile, a backend, or a word of a closed set; never a model, a client or a request. Every
@@ -33,7 +33,6 @@ from understudy.core.member import Member
 from understudy.core.metrics import MemberMetrics
 from understudy.core.pool import Pool
 from understudy.errors import FailureKind, SkipReason
-from understudy.runtime.ports import Clock
 
 # Upper bounds in seconds. A backend takes a moment or minutes, the gateway fractions of a millisecond.
 BACKEND_BOUNDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
@@ -55,12 +54,23 @@ class ServedPool:
         return (self.pool.profile,)
 
 
-def exposition(
-    pools: Callable[[], Iterable[ServedPool]], own_time: Latency, clock: Clock, accept: str | None = None
-) -> tuple[bytes, str]:
+class Snapshot(Collector):
+    """The metrics at the instant `now`, read when this is made; any thread may then write them down.
+
+    `own_time` is what the gateway itself took for each answer.
+    """
+
+    def __init__(self, pools: Iterable[ServedPool], own_time: Latency, now: float) -> None:
+        self._families = list(_families(list(pools), own_time, now))
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def exposition(snapshot: Snapshot, accept: str | None = None) -> tuple[bytes, str]:
     """The metrics as text, and its content type: OpenMetrics where the ``Accept`` header asks for it."""
     registry = CollectorRegistry()
-    registry.register(GatewayCollector(pools, own_time, clock))
+    registry.register(snapshot)
     ProcessCollector(registry=registry)
     try:
         encode, content_type = choose_encoder(accept or "")
@@ -69,21 +79,11 @@ def exposition(
     return encode(registry), content_type
 
 
-class GatewayCollector(Collector):
-    """Reads what is served when asked; `own_time` is what the gateway itself took for each answer."""
-
-    def __init__(self, pools: Callable[[], Iterable[ServedPool]], own_time: Latency, clock: Clock) -> None:
-        self._pools = pools
-        self._own_time = own_time
-        self._clock = clock
-
-    def collect(self) -> Iterator[Metric]:
-        now = self._clock.now()
-        served = list(self._pools())
-        backends = [_Backend(one.pool, member, now) for one in served for member in one.pool.members]
-        yield from (row.family((), [_Gateway(self._own_time)]) for row in OF_GATEWAY)
-        yield from (row.family(("profile",), served) for row in OF_PROFILE)
-        yield from (row.family(("profile", "backend"), backends) for row in OF_BACKEND)
+def _families(pools: Sequence[ServedPool], own_time: Latency, now: float) -> Iterator[Metric]:
+    backends = [_Backend(served.pool, member, now) for served in pools for member in served.pool.members]
+    yield from (metric.family((), [_Gateway(own_time)]) for metric in OF_GATEWAY)
+    yield from (metric.family(("profile",), pools) for metric in OF_PROFILE)
+    yield from (metric.family(("profile", "backend"), backends) for metric in OF_BACKEND)
 
 
 # Where a metric is read
