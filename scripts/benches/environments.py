@@ -1,6 +1,7 @@
 """A virtual environment for each peer, under ``.bench``, so that none is held back by another's needs.
 
-It is made once for the versions in ``peers/versions.toml``, with its bytecode compiled.
+It is made once for the versions in ``peers/versions.toml``, or for those handed in, with its bytecode
+compiled.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ def requirements() -> dict[str, list[str]]:
     return tomllib.loads((HERE / "peers" / "versions.toml").read_text())
 
 
-def environment(peer: str) -> Path:
+def environment(peer: str, packages: list[str] | None = None) -> Path:
     """The peer's interpreter; raises `NotInstallable`."""
-    folder = HOME / peer
-    stamp, wanted = folder / "stamp", "\n".join([sys.version, *requirements()[peer]])
+    folder, packages = HOME / peer, packages or requirements()[peer]
+    stamp, wanted = folder / "stamp", "\n".join([sys.version, *packages])
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"Setting up {folder.relative_to(ROOT)} (once) …", file=sys.stderr)
-        _install(folder, requirements()[peer])
+        _install(folder, packages)
         stamp.write_text(wanted)
     return _interpreter(folder)
 

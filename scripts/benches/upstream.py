@@ -18,13 +18,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import Any, cast
 
 CHUNKS = 200
 WORDS = [f"understudy{number:03} " for number in range(CHUNKS)]  # LiteLLM refuses a repeated chunk
 TEXT = "".join(WORDS[:70])
 STREAMED = "".join(WORDS)
-_COMMON = {"id": "chatcmpl-bench0000000000000000000", "created": 1700000000, "model": "mock"}
+COMMON = {"id": "chatcmpl-bench0000000000000000000", "created": 1700000000, "model": "mock"}
 
 
 def _usage(output_tokens: int) -> dict[str, int]:
@@ -43,17 +43,17 @@ def _response(kind: str, body: bytes) -> bytes:
 def _unary() -> bytes:
     message = {"role": "assistant", "content": TEXT}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    answer = {**_COMMON, "object": "chat.completion", "choices": [choice], "usage": _usage(180)}
+    answer = {**COMMON, "object": "chat.completion", "choices": [choice], "usage": _usage(180)}
     return _response("application/json", json.dumps(answer).encode())
 
 
-def _piece(data: bytes) -> bytes:
+def piece(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def _event(choices: list[dict[str, Any]], **more: Any) -> bytes:
-    chunk = {**_COMMON, "object": "chat.completion.chunk", "choices": choices, **more}
-    return _piece(b"data: %s\n\n" % json.dumps(chunk).encode())
+    chunk = {**COMMON, "object": "chat.completion.chunk", "choices": choices, **more}
+    return piece(b"data: %s\n\n" % json.dumps(chunk).encode())
 
 
 def _delta(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
@@ -63,7 +63,7 @@ def _delta(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
 def _stream() -> list[bytes]:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     last = (
-        _delta({}, "stop") + _event([], usage=_usage(2 * CHUNKS)) + _piece(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+        _delta({}, "stop") + _event([], usage=_usage(2 * CHUNKS)) + piece(b"data: [DONE]\n\n") + b"0\r\n\r\n"
     )
     return [head + _delta({"role": "assistant"}), *(_delta({"content": word}) for word in WORDS), last]
 
@@ -79,8 +79,7 @@ class Provider(asyncio.Protocol):
     pace = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
         self.buffer = b""
 
     def data_received(self, data: bytes) -> None:

@@ -41,6 +41,52 @@ def test_what_is_out_of_range_shows_as_the_end_of_the_range(duration: float, sho
     assert latency_of(duration).percentile(50) == pytest.approx(shown, rel=0.02)
 
 
+BOUNDS = (0.05, 0.1, 1.0, 60.0, 300.0)
+
+durations_to_count = st.lists(st.floats(1e-6, 1e6), max_size=200)
+
+
+def under(durations: list[float], bound: float) -> int:
+    return sum(duration <= bound for duration in durations)
+
+
+def test_nothing_recorded_is_under_no_bound() -> None:
+    assert Latency().counts_up_to(BOUNDS) == [0] * 5
+    assert Latency().counts_up_to(()) == []
+
+
+def test_durations_are_counted_up_to_each_bound() -> None:
+    assert latency_of(0.01, 0.07, 0.5, 0.5, 59.0, 400.0).counts_up_to(BOUNDS) == [1, 2, 4, 5, 5]
+
+
+@given(durations_to_count, st.lists(st.floats(1e-5, 1e5), min_size=1, max_size=20, unique=True).map(sorted))
+def test_a_count_is_the_true_one_of_a_bound_at_most_two_percent_away(
+    durations: list[float], bounds: list[float]
+) -> None:
+    counts = latency_of(*durations).counts_up_to(bounds)
+    assert counts == sorted(counts)
+    for bound, count in zip(bounds, counts, strict=True):
+        assert under(durations, bound * 0.98) <= count <= under(durations, bound * 1.02)
+
+
+@given(durations_to_count.filter(bool))
+def test_a_count_agrees_with_the_percentiles(durations: list[float]) -> None:
+    latency = latency_of(*durations)
+    median = latency.percentile(50)
+    assert median is not None
+    half = math.ceil(len(durations) / 2)
+    below, above = latency.counts_up_to((median * 0.999, median * 1.001))
+    assert below < half <= above
+
+
+@given(durations_to_count, st.floats(1e-6, 1e6))
+def test_a_count_never_falls_with_time(durations: list[float], next_one: float) -> None:
+    latency = latency_of(*durations)
+    before = latency.counts_up_to(BOUNDS)
+    latency.record(next_one)
+    assert all(0 <= now - then <= 1 for then, now in zip(before, latency.counts_up_to(BOUNDS), strict=True))
+
+
 def test_memory_is_bounded_by_the_range_not_by_the_count() -> None:
     latency = latency_of(*(10 ** (exponent / 100) for exponent in range(-700, 700)))
     assert sys.getsizeof(latency._buckets) < 40_000

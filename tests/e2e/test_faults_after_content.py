@@ -6,51 +6,16 @@ attempt, its cost and its kind are counted. The very next call succeeds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
+from tests.e2e.fault_rows import AFTER_CONTENT, AfterContent
 from tests.e2e.theatre import left_within_a_second, theatre
 from understudy import StreamInterrupted
 from understudy.faults import TEXT
 
 
-@dataclass(frozen=True)
-class Row:
-    """`counts` with the breaker; `open_socket`: only our close ends the provider's part."""
-
-    fault: str
-    script: str
-    kind: str
-    counts: bool = True
-    open_socket: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.fault} {self.script}"
-
-
-ROWS = [
-    Row("F10", "stall after=20", "stall", open_socket=True),
-    Row("F10", "stall 60s after=20", "stall", open_socket=True),
-    Row("F10", "pings every=0.1s after=20", "stall", open_socket=True),
-    Row("F11", "cut after=40", "truncated"),
-    Row("F12", "end after=40", "truncated"),
-    Row("F14", "reset after=20", "truncated"),
-    Row("F16", "malformed after=10 + malformed after=10", "protocol"),
-    Row("F18", "error after=20", "server_error"),
-    Row("F18", "error openai-overloaded after=20", "server_error"),
-    Row("F18", "error openai-quota after=20", "quota"),
-    Row("F18", "error openai-rate-limit after=20", "rate_limited"),
-    Row("F34", "error openai-context after=20", "context_length", counts=False),
-    Row("F35", "error azure-filter after=20", "content_filter", counts=False),
-    Row("F49", "tools 1 + cut after=1", "truncated"),
-    Row("F49", "tools 1 + end after=4", "truncated"),
-    Row("F49", "tools 1 + malformed after=3", "protocol"),
-]
-
-
-@pytest.mark.parametrize("row", ROWS, ids=str)
-async def test_the_caller_hears_that_the_answer_broke_off(row: Row) -> None:
+@pytest.mark.parametrize("row", AFTER_CONTENT, ids=str)
+async def test_the_caller_hears_that_the_answer_broke_off(row: AfterContent) -> None:
     async with theatre(row.script) as house:
         show = await house.play()
         # The caller

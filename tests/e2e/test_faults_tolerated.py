@@ -4,64 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 
 import pytest
 
+from tests.e2e.fault_rows import TOLERATED, Tolerated
 from tests.e2e.theatre import left_within_a_second, theatre
 from understudy.faults import TEXT, TOKENS
 from understudy.library.answer import AnswerParts
 
 
-@dataclass(frozen=True)
-class Row:
-    """`estimated`: the backend did not say what it cost."""
-
-    fault: str
-    script: str
-    estimated: bool = False
-    only: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.fault} {self.script}"
-
-
-ROWS = [
-    Row("F07", "delay 0.2s"),
-    Row("F16", "malformed after=10", only="stream"),
-    Row("F35", "azure", only="stream"),
-    Row("F42", "as unary"),
-    Row("F42", "content-type text/plain"),
-    Row("F42", "content-type application/json", only="stream"),
-    Row("F43", "encoding gzip"),
-    Row("F43", "encoding deflate"),
-    Row("F44", "usage missing", estimated=True),
-    Row("F44", "usage zero", estimated=True),
-    Row("F44", "usage twice"),
-    Row("F44", "usage finish"),
-    Row("F44", "usage always"),
-    Row("F45", "done twice", only="stream"),
-    Row("F45", "done data-after", only="stream"),
-    Row("F46", "done missing", only="stream"),
-    Row("F51", "split 1"),
-    Row("F51", "escape"),
-    Row("F51", "surrogates"),
-    Row("F52", "sse lines=crlf", only="stream"),
-    Row("F52", "sse lines=cr", only="stream"),
-    Row("F52", "sse no-space multiline fields comments bom", only="stream"),
-    Row("F52", "sse lines=crlf comments + split 1", only="stream"),
-    Row("F53", "redirect 307"),
-    Row("F53", "redirect 308"),
-    Row("F54", "interim 100"),
-    Row("F54", "interim 103 times=3"),
-    Row("F54", "http10"),
-    Row("F54", "close"),
-]
-
-
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "unary"])
-@pytest.mark.parametrize("row", ROWS, ids=str)
-async def test_the_answer_is_whole(row: Row, streamed: bool) -> None:
+@pytest.mark.parametrize("row", TOLERATED, ids=str)
+async def test_the_answer_is_whole(row: Tolerated, streamed: bool) -> None:
     if row.only and (row.only == "stream") != streamed:
         pytest.skip(f"an oddity of {row.only} answers only")
     async with theatre(row.script) as house:

@@ -356,7 +356,7 @@ class TestThinking:
         assert body(reasoning_effort=effort, defaults=ADAPTIVE)["output_config"] == {"effort": said}
 
     def test_what_does_not_go_with_it_is_left_out(self) -> None:
-        sampling = {"temperature": 0.5, "top_k": 4, "top_p": 0.9}
+        sampling: dict[str, Any] = {"temperature": 0.5, "top_k": 4, "top_p": 0.9}
         assert not {*sampling} & {*body(reasoning_effort="low", **sampling)}
         assert not {*sampling} & {*body(defaults={**sampling, **ADAPTIVE})}
         assert body(reasoning_effort="low", top_p=0.97)["top_p"] == 0.97

@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from understudy.gateway import models
+from understudy.gateway import models, openapi
 from understudy.gateway.admin import Admin
 from understudy.gateway.conversation import Conversations
 from understudy.gateway.errors import reply_of, retry_after
@@ -79,6 +79,7 @@ class Gateway:
             "/messages/count_tokens": ("POST", self._count_tokens),
             "/stats": ("GET", self._all_stats),
             "/metrics": ("GET", self._metrics),
+            "/openapi.json": ("GET", self._openapi),
         }
         self._below: dict[str, tuple[str, Handler]] = {
             "/models/": ("GET", self._model),
@@ -221,6 +222,12 @@ class Gateway:
         # A large pool's text takes long to write, and streams go on meanwhile.
         text, content_type = await asyncio.to_thread(exposition, snapshot, request.header(b"accept"))
         await answer(send, 200, text, [], (b"content-type", header_value(content_type)))
+
+    async def _openapi(self, request: Request, send: Send, client: str | None) -> None:
+        value = openapi.document(
+            models=self.profiles.names(), keyed=bool(self.keys), admin=self.admin is not None
+        )
+        await answer_json(send, value, [])
 
     async def _trail(self, request: Request, send: Send, client: str | None) -> None:
         entry = self.journal.find(request.path.removeprefix("/requests/"), client)

@@ -2,22 +2,31 @@
 
 1. A head is at most `HEAD_LIMIT` bytes (431) and `HEADERS_LIMIT` headers (431), and complete within
    `HEAD_SECONDS` (408), from its first byte or, for a connection's first one, from the connection's begin.
+   Who says nothing at all in that time gets no answer. What stands between the chunks of a body and after
+   the last is bounded as a head is, and thrown away: a trailer never becomes a header.
 2. HTTP/1.1 has exactly one ``Host`` (400). Whatever could be read in two ways, such as two lengths or a
    length and chunks, is refused by the parser (400).
-3. A refusal is in the shape of the protocol whose path was asked, and closes the connection. If an answer
-   is on its way over that connection, nothing is put into it: the connection closes.
+3. A refusal is in the shape of the protocol whose path was asked, and closes the connection. Nothing is put
+   into an answer that is on its way, or before one that is due: these are given, nothing more is read, and
+   then the connection closes.
 4. The application can ask to be called back when the client leaves (`presence.EXTENSION`).
+5. An offer to change the protocol is not taken up: the request is served as it is, and so is what follows.
+6. HTTP/1.0 knows no chunks: an answer without a length ends with its connection. Nor is a connection used
+   again if the client was answered while it waited for leave to send its body (``Expect``).
+7. The rest of a body that nobody wants any more is read and thrown away, until the connection's keep-alive
+   ends: a client that is still sending can read its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from understudy.gateway.presence import EXTENSION
 from understudy.wire import anthropic_client, openai_client
@@ -37,26 +46,56 @@ class Refusal(Exception):
 
 
 _NOT_HTTP = Refusal(400, "invalid_http", "this is no valid HTTP request")
-_TOO_SLOW = Refusal(408, "request_timeout", f"the head was not complete within {HEAD_SECONDS:.0f} s")
+_TOO_SLOW = Refusal(408, "request_timeout", "the head was not complete in time")
 _TOO_LARGE = Refusal(431, "headers_too_large", f"the head is larger than {HEAD_LIMIT} bytes")
 _TOO_MANY = Refusal(431, "too_many_headers", f"there are more than {HEADERS_LIMIT} headers")
 _NO_HOST = Refusal(400, "invalid_host", "there must be exactly one Host header")
+
+_TRAILERS: Any = deque(maxlen=0)  # takes them all and keeps none
+
+
+class _Deaf:
+    """The parser of a connection that nothing more is read from."""
+
+    def feed_data(self, data: bytes) -> None: ...
+
+
+class CautiousCycle(RequestResponseCycle):
+    """Rule 6."""
+
+    _has_length = True
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self._begin(message["headers"])
+        elif not self._has_length:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+    def _begin(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if self.waiting_for_100_continue:
+            self.keep_alive = False
+        if self.scope["http_version"] == "1.0" and not any(name == b"content-length" for name, _ in headers):
+            self._has_length = self.chunked_encoding = False
 
 
 class EdgeProtocol(HttpToolsProtocol):
     """One client's connection."""
 
+    head_seconds = HEAD_SECONDS
     url = b""
     _refusal: Refusal | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_head = False
-        self._head_size = 0  # of a head still arriving: what came in earlier pieces
-        self._piece_size = 0
+        # The pieces may hold the end of one request and the beginning of the next. Of a head, `_first` is
+        # the piece that it began in, and `_beside` all that came since. Later `_beside` is what came since
+        # the head or the last chunk's begin and is no body; less what else the same piece held.
+        self._piece = self._first = self._beside = 0
         self._when_gone: Callable[[], None] | None = None
         self._extensions: Any = {EXTENSION: self._tell}
-        self._timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -65,57 +104,97 @@ class EdgeProtocol(HttpToolsProtocol):
             self._when_gone()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
-        self._piece_size = len(data)
+        self._piece = len(data)
+        self._beside += self._piece
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # We speak nothing else: the request is served as it is.
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_on(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._refusal or _NOT_HTTP)
-            return
-        if self._in_head:
-            self._wait_for_head(len(data))
+        if self._beside > HEAD_LIMIT:
+            self._refuse(_TOO_LARGE)
+        elif self._in_head and self._timer is None:
+            self._timer = self.loop.call_later(self.head_seconds, self._time_out)
+
+    def _read_on(self, rest: memoryview) -> None:
+        """Rule 5."""
+        while rest:
+            try:
+                return self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                return self._refuse(self._refusal or _NOT_HTTP)
+        return None
+
+    # The parser's callbacks
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._first = self._piece
+        self._beside = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._stop_timer()
+        self._unset_keepalive_if_required()
         self._refusal = self._problem()
-        self._head_size = 0
         if self._refusal is not None:
             raise self._refusal
         super().on_headers_complete()
+        self._in_head = False
+        self._beside = 0
+        self.headers = _TRAILERS
         self.scope["extensions"] = self._extensions
+        if self.expect_100_continue or self.scope["http_version"] != "1.1":
+            self._be_cautious()
 
-    def _wait_for_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > HEAD_LIMIT:
-            self._refuse(_TOO_LARGE)
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+    def on_body(self, body: bytes) -> None:
+        self._beside -= len(body)
+        super().on_body(body)
+
+    def on_chunk_header(self) -> None:
+        self._beside = 0
+
+    def _be_cautious(self) -> None:
+        match self.scope["http_version"]:
+            case "1.1":
+                pass
+            case "1.0":
+                self.cycle.waiting_for_100_continue = False
+            case _:
+                self._refuse(_NOT_HTTP)
+        self.cycle.__class__ = CautiousCycle
 
     def _problem(self) -> Refusal | None:
         headers = self.headers
         if len(headers) > HEADERS_LIMIT:
             return _TOO_MANY
         # The pieces may hold more than the head, so it is measured only where it may be too large.
-        if self._head_size + self._piece_size > HEAD_LIMIT and self._exact_size() > HEAD_LIMIT:
+        if self._first + self._beside > HEAD_LIMIT and self._size() > HEAD_LIMIT:
             return _TOO_LARGE
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1 and (hosts or self.parser.get_http_version() == "1.1"):
             return _NO_HOST
         return None
 
-    def _exact_size(self) -> int:
+    def _size(self) -> int:
         lines = sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
         return len(b"POST  HTTP/1.1\r\n\r\n") + len(self.url) + lines
 
     def _tell(self, when_gone: Callable[[], None] | None) -> None:
         self._when_gone = when_gone
+
+    # Refusing
+
+    def _time_out(self) -> None:
+        """Rule 1."""
+        self._timer = None
+        if self._in_head:
+            self._refuse(_TOO_SLOW)
+        else:
+            self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -123,29 +202,48 @@ class EdgeProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Rule 3."""
+        """Rule 3.
+
+        There are four cases: answers are on their way or due before this one would be; the request had been
+        handed over, but its answer has not begun; it has been answered, and now its body turns out wrong;
+        or there is only this head.
+        """
         self._stop_timer()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self.cycle
+        is_due = cycle is not None and not cycle.response_complete
+        is_handed_over = is_due and not (self._in_head or cycle.response_started or self.pipeline)
+        if is_handed_over:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        elif is_due:
+            cycle.keep_alive = False
+            self._in_head = False
+            self.parser = _Deaf()  # type: ignore[assignment]
+            return
+        if self._in_head or is_handed_over:
             self.transport.write(_answer(refusal.reply, self._dialect()))
         self.transport.close()
 
     def _dialect(self) -> Dialect:
-        return anthropic_client if b"/messages" in self.url else openai_client
+        is_anthropic = b"/messages" in self.url or any(
+            name == b"anthropic-version" for name, _ in self.headers
+        )
+        return anthropic_client if is_anthropic else openai_client
 
 
 def _answer(reply: ErrorReply, dialect: Dialect) -> bytes:
     body = dialect.write_error(reply)
-    return (
-        b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-        % (
-            reply.status,
-            HTTPStatus(reply.status).phrase.encode(),
-            len(body),
-            body,
-        )
+    lines = (
+        b"HTTP/1.1 %d %b" % (reply.status, HTTPStatus(reply.status).phrase.encode()),
+        b"connection: close",
+        b"content-type: application/json",
+        b"content-length: %d" % len(body),
+        b"",
+        body,
     )
+    return b"\r\n".join(lines)
 
 
 def options() -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """One HTTP request and its answer, over ASGI.
 
 1. A body is read once, at most `limit` bytes of it, and each piece of it must come within
-   `PIECE_SECONDS`.
+   `PIECE_SECONDS`. A body whose length is known to be too large is not read at all.
 2. A header that decides who asks for what may come once.
-3. What others wrote never becomes a header of ours unless it is one printable line.
+3. What others wrote becomes a header of ours only as one line of at most `LONGEST_VALUE` printable ASCII
+   characters.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 PIECE_SECONDS = 30.0
+LONGEST_VALUE = 256
+LONGEST_LENGTH = 20  # digits; nobody counts further
 
 JSON = (b"content-type", b"application/json")
 
@@ -57,6 +60,8 @@ class Request:
     """One request. `path` is without a ``/v1`` in front and without a slash at its end."""
 
     __slots__ = ("_receive", "_scope", "headers", "id", "method", "path")
+
+    piece_seconds = PIECE_SECONDS
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
@@ -110,30 +115,24 @@ class Request:
     def _check_length(self, limit: int) -> None:
         length = self.headers.get(b"content-length", b"")
         if length.isdigit():
-            _check_size(int(length), limit)
+            _check_size(int(length[:LONGEST_LENGTH]), limit)
 
     async def _piece(self) -> Message:
         try:
-            async with asyncio.timeout(PIECE_SECONDS):
+            async with asyncio.timeout(self.piece_seconds):
                 return await self._receive()
         except TimeoutError:
             raise HttpError(
                 408,
                 "request_timeout",
-                f"nothing more of the body came for {PIECE_SECONDS:.0f} s",
+                f"nothing more of the body came for {self.piece_seconds:g} s",
                 headers=[(b"connection", b"close")],
             ) from None
 
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        # What is still to come would be taken for the next request.
-        raise HttpError(
-            413,
-            "request_too_large",
-            f"the body is larger than {limit} bytes",
-            headers=[(b"connection", b"close")],
-        )
+        raise HttpError(413, "request_too_large", f"the body is larger than {limit} bytes")
 
 
 def _plain(path: str) -> str:
@@ -144,7 +143,10 @@ def _plain(path: str) -> str:
 
 def header_value(text: str) -> bytes:
     """Rule 3."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text).encode("ascii", "replace")
+    text = text[:LONGEST_VALUE]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text.encode("ascii", "replace")
 
 
 async def answer(

@@ -290,13 +290,11 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
         lambda at: at.counts.first_content,
         BACKEND_BOUNDS,
     ),
-    Figure("understudy_input_tokens_total", "Tokens of prompts, as used.", lambda at: at.counts.input_tokens),
-    Figure(
-        "understudy_output_tokens_total", "Tokens of answers, as used.", lambda at: at.counts.output_tokens
-    ),
+    Figure("understudy_input_tokens_total", "Tokens of prompts.", lambda at: at.counts.input_tokens),
+    Figure("understudy_output_tokens_total", "Tokens of answers.", lambda at: at.counts.output_tokens),
     Figure(
         "understudy_estimated_tokens_total",
-        "Of input and output tokens, those we estimated because the backend did not count.",
+        "Of input and output tokens, those that are estimates: the backend did not count them.",
         lambda at: at.counts.estimated_tokens,
     ),
     Figure(
@@ -306,25 +304,28 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
     ),
     Figure(
         "understudy_tokens_per_minute",
-        "Tokens in and out over the last five minutes, as `tpm` in the statistics.",
+        "Tokens in and out over the last five minutes, as TPM in the statistics.",
         lambda at: at.member.window.tpm(at.now) or 0.0,
     ),
     Figure(
         "understudy_serving_tokens_per_minute",
-        "Visible tokens per minute of generating them: what tpm_threshold judges. None without evidence.",
+        "Visible tokens per minute of generating them; no series without evidence.",
         lambda at: at.member.window.serving_rate(at.now),
     ),
     Figure(
-        "understudy_breaker_state", "1 for the state the circuit is in, 0 for the others.", _breaker, "state"
+        "understudy_breaker_state",
+        "1 for the state that the circuit is in, 0 for the others.",
+        _breaker,
+        "state",
     ),
     Figure(
         "understudy_breaker_next_probe_seconds",
-        "Until a request may probe the backend; 0 when it may. None while the circuit is closed.",
+        "Until a request may probe the backend, 0 if it may now; no series while the circuit is closed.",
         _until_probe,
     ),
     Figure(
         "understudy_bench_remaining_seconds",
-        "How long the backend is still left alone because it asked for it; 0 when it is not.",
+        "How long the backend is still left alone because it asked for that; 0 if it is not.",
         lambda at: max(0.0, at.member.benched_until - at.now),
     ),
 )

@@ -102,7 +102,8 @@ class StreamWriter:
         self._native = False  # something went out as it came
 
     def __repr__(self) -> str:
-        return f"<StreamWriter to an Anthropic client, {'native' if self._native else self._stream!r}>"
+        state = "native" if self._native else repr(self._stream)
+        return f"<StreamWriter to an Anthropic client, {state}>"
 
     def write(self, chunks: Sequence[ChatChunk], *, native: bool) -> bytes:
         """The events of these chunks, ``b""`` if there is nothing to say yet."""
