@@ -10,17 +10,18 @@ import sys
 import pytest
 
 from understudy.cli import debug_log
+from understudy.cli.debug_log import Style
 
 BALANCER = logging.getLogger("understudy.lb.failover")
 BREAKER = logging.getLogger("understudy.circuit-breaker")
 OTHER = logging.getLogger("somebody.else")
 
 
-def said(monkeypatch: pytest.MonkeyPatch, patterns: str, *, quiet: bool = False) -> list[str]:
+def said(monkeypatch: pytest.MonkeyPatch, patterns: str, style: Style = Style.WARNINGS) -> list[str]:
     """The lines of a detail and a warning of each logger."""
     stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
-    with debug_log.shown(patterns, quiet=quiet):
+    with debug_log.shown(patterns, style):
         for logger in (BALANCER, BREAKER, OTHER):
             logger.debug("%s detail", logger.name)
             logger.warning("%s warning", logger.name)
@@ -35,7 +36,7 @@ def test_without_patterns_our_warnings_alone_are_shown(monkeypatch: pytest.Monke
 
 
 def test_quiet_shows_no_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert said(monkeypatch, "", quiet=True) == []
+    assert said(monkeypatch, "", Style.QUIET) == []
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_quiet_shows_no_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pattern_shows_the_details_of_the_loggers_it_matches(
     patterns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = said(monkeypatch, patterns, quiet=True)
+    lines = said(monkeypatch, patterns, Style.QUIET)
     assert [line.partition(" ")[2] for line in lines] == [
         "understudy.lb.failover: understudy.lb.failover detail",
         "understudy.lb.failover: understudy.lb.failover warning",
@@ -92,3 +93,22 @@ def test_a_traceback_is_for_those_who_asked_for_details(monkeypatch: pytest.Monk
     assert shown[""] == ""
     assert "Traceback (most recent call last)" in shown["understudy:*"]
     assert "ZeroDivisionError: by zero" in shown["understudy:*"]
+
+
+def test_a_service_shows_warnings_and_what_its_circuits_do_with_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with debug_log.shown("", Style.SERVICE):
+        for logger in (BALANCER, BREAKER, OTHER):
+            logger.debug("detail")
+            logger.info("news")
+            logger.warning("warning")
+    lines = stderr.getvalue().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == [
+        "WARNING understudy.lb.failover: warning",
+        "INFO understudy.circuit-breaker: news",
+        "WARNING understudy.circuit-breaker: warning",
+    ]
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d\d\d ", lines[0])

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.servers import Peer, serve
 from tests.faults.raw import Answer
 from tests.gateway.house import KEY, PROFILE, House, chat, house
 from understudy.faults import TEXT
@@ -241,7 +242,7 @@ async def test_of_a_field_that_comes_twice_the_last_one_counts() -> None:
         answer = await open_house.post(CHAT, body, AUTHORIZATION)
 
         assert answer.status == 200
-        assert open_house.lead.requests[0].body.count(b'"model"') == 1
+        assert open_house.lead.requests[0].model == "lead-model"
 
 
 # Large bodies
@@ -320,10 +321,16 @@ async def test_a_body_that_stops_is_refused_in_time(path: str, monkeypatch: pyte
         check_refusal(parse(said), 408, "request_timeout", path=path)
 
 
-async def drip(open_house: House, data: bytes) -> bytes:
-    """All that comes while this is said byte by byte."""
+def halves(data: bytes, at: bytes) -> tuple[bytes, bytes]:
+    head, found, rest = data.partition(at)
+    return head, found + rest
+
+
+async def drip(open_house: House, begin: bytes, data: bytes) -> bytes:
+    """All that comes while this is said byte by byte after its begin."""
     async with open_house.line() as line, asyncio.timeout(5):
         heard = asyncio.ensure_future(line.reader.read())
+        line.writer.write(begin)
         for byte in data:
             line.writer.write(bytes([byte]))
             await asyncio.wait({heard}, timeout=0.02)
@@ -335,7 +342,7 @@ async def drip(open_house: House, data: bytes) -> bytes:
 @BOTH
 async def test_a_head_that_comes_byte_by_byte_is_refused_in_time(path: str) -> None:
     async with gateway(protocol=HastyEdge) as open_house:
-        answer = parse(await drip(open_house, asking(path)))
+        answer = parse(await drip(open_house, *halves(asking(path), b"host")))
 
         check_refusal(answer, 408, "request_timeout", path=path)
 
@@ -490,7 +497,10 @@ AMBIGUOUS = {
     "a method in small letters": get("/v1/models").replace(b"GET", b"get"),
     "an unknown method": get("/v1/models").replace(b"GET", b"BREW-NOT"),
     "a tunnel": get("x:443").replace(b"GET", b"CONNECT"),
-    "the server itself": get("*").replace(b"GET", b"OPTIONS"),
+    "an unknown coding, with leave to send": request(CHAT, "expect: 100-continue", "transfer-encoding: x"),
+    "an unknown coding, with an offer": request(
+        CHAT, "connection: upgrade", "upgrade: h2c", "transfer-encoding: x"
+    ),
     "a greeting of TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100,
     "garbage": b"\xff" * 100,
     "words": b"hello, is anybody there?\r\n\r\n",
@@ -723,6 +733,11 @@ async def test_what_is_not_there_is_not_found(path: str) -> None:
         assert len(answer.body) < 2000
 
 
+async def test_the_server_itself_is_no_route() -> None:
+    async with gateway() as open_house:
+        check_refusal(await open_house.say(request("*", method="OPTIONS")), 404, "not_found")
+
+
 async def test_a_query_is_no_part_of_the_path() -> None:
     async with gateway() as open_house:
         answer = await open_house.say(get("/stats?x=/../../admin/reload"))
@@ -791,6 +806,15 @@ async def test_a_refusal_of_head_has_no_body(path: str) -> None:
 # Names that would become headers
 
 
+def saying(model: str, *, stream: bool) -> bytes:
+    """A backend's answer by a model of this name."""
+    choice = {"index": 0, "finish_reason": "stop", "delta" if stream else "message": {"content": TEXT}}
+    body = json.dumps({"model": model, "choices": [choice]})
+    body = f"data: {body}\n\n" if stream else body
+    kind = "text/event-stream" if stream else "application/json"
+    return f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("model", "shown"),
@@ -803,12 +827,17 @@ async def test_a_refusal_of_head_has_no_body(path: str) -> None:
     ],
 )
 async def test_a_backends_model_is_one_short_line_of_the_head(model: str, shown: str, stream: bool) -> None:
-    async with gateway(lead_model=model) as open_house:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(saying(model, stream=stream))
+
+    async with serve(script) as backend, gateway(lead_url=backend.url) as open_house:
         answer = await open_house.post(CHAT, chat(stream=stream), AUTHORIZATION)
 
         assert answer.text == TEXT
         assert answer.headers["x-understudy-model"] == shown
         assert "x-evil" not in answer.headers
+        open_house.gateway.profiles.by_name[PROFILE].balancer.act("lead", "drain")
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a,b", "<script>", "\xe9"])

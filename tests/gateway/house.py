@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -108,12 +108,13 @@ async def house(
     protocol: type[EdgeProtocol] = EdgeProtocol,
     limit: int = 100,
     queue: int = 100,
-    lead_model: str = "lead-model",
+    lead_url: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """Open the house; `settings` are the profile's."""
     async with FaultProvider(lead) as first, FaultProvider(second) as other:
-        gateway = _gateway(first, other, Door(limit, queue, 1.0), Keys(keys), lead_model, settings)
+        urls = {"lead": lead_url or first.base_url, "second": other.base_url}
+        gateway = _gateway(urls, Door(limit, queue, 1.0), Keys(keys), settings)
         config = uvicorn.Config(cast(Any, gateway), **{**edge.options(), "http": protocol})
         config.load()
         state = ServerState()
@@ -130,24 +131,15 @@ async def house(
             await gateway.close()
 
 
-def _gateway(
-    lead: FaultProvider,
-    second: FaultProvider,
-    door: Door,
-    keys: Keys,
-    lead_model: str,
-    settings: dict[str, Any],
-) -> Gateway:
-    profile = LoadBalancerProfile(PROFILE, "failover", ("lead", "second"), settings={**SETTINGS, **settings})
-    models = {"lead": lead_model, "second": "second-model"}
-    urls = {"lead": lead.base_url, "second": second.base_url}
-    cast_ = [
+def _gateway(urls: Mapping[str, str], door: Door, keys: Keys, settings: dict[str, Any]) -> Gateway:
+    profile = LoadBalancerProfile(PROFILE, "failover", tuple(urls), settings={**SETTINGS, **settings})
+    members = [
         StandardProfile(
-            name, "openai", models[name], settings={"base-url": url, "auth-key": f"upstream-{name}"}
+            name, "openai", f"{name}-model", settings={"base-url": url, "auth-key": f"upstream-{name}"}
         )
         for name, url in urls.items()
     ]
-    served = Served(PROFILE, Balancer(profile, cast_), door)
+    served = Served(PROFILE, Balancer(profile, members), door)
     return Gateway(Profiles({PROFILE: served}, aliases={"claude-*": PROFILE}), keys=keys)
 
 

@@ -75,7 +75,7 @@ async def test_it_names_every_route_and_no_other() -> None:
             assert answer.status == 405
             assert sorted(set(allowed) - {"head"}) == sorted(set(found) - {"parameters"}), path
         named = {path.removeprefix("/v1").split("{")[0] for path in WHOLE["paths"]}
-        assert {*gateway._chats, *gateway._routes, *gateway._below} <= named
+        assert {*gateway._chats, *gateway._views._exact, *gateway._views._below} <= named
 
 
 async def test_it_is_served_with_the_models_that_may_be_asked_for() -> None:

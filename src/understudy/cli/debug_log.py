@@ -1,6 +1,7 @@
 """Log lines on stderr.
 
-1. Without patterns only warnings are shown, as ``warning: …``; `quiet` shows none.
+1. Without patterns only warnings are shown, as ``warning: …``; a quiet command shows none. A service
+   shows them with their time, and with them what its circuits and its profiles do.
 2. Patterns are separated by commas and match logger names as file names are matched; ``:`` reads as
    ``.``, so ``understudy:*`` is every logger of ours. What they match is shown from DEBUG on, each line
    with its time and logger.
@@ -13,26 +14,42 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from fnmatch import fnmatchcase
 
 _WARNING = logging.Formatter("warning: %(message)s")
+_SERVICE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+_SERVICE_LOGGERS = ("understudy.gateway", "understudy.circuit-breaker")
 _DETAIL = logging.Formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S")
+
+
+class Style(Enum):
+    """What is shown besides that which patterns match."""
+
+    QUIET = "nothing"
+    WARNINGS = "warnings"
+    SERVICE = "warnings, circuits and profiles"
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it is not subscriptable at run time in 3.11
     """Shows the records that the patterns match, and warnings."""
 
-    def __init__(self, patterns: tuple[str, ...], *, quiet: bool) -> None:
+    def __init__(self, patterns: tuple[str, ...], style: Style) -> None:
         super().__init__(sys.stderr)
         self._patterns = patterns
-        self._quiet = quiet
+        self._style = style
 
     def filter(self, record: logging.LogRecord) -> bool:
         if self._matches(record):
             return True
-        return not self._quiet and record.levelno >= logging.WARNING and record.name.startswith("understudy")
+        if self._style is Style.QUIET or not record.name.startswith("understudy"):
+            return False
+        is_service = self._style is Style.SERVICE and record.name in _SERVICE_LOGGERS
+        return record.levelno >= (logging.INFO if is_service else logging.WARNING)
 
     def format(self, record: logging.LogRecord) -> str:
+        if self._style is Style.SERVICE:
+            return _SERVICE.format(record)
         return (_DETAIL if self._matches(record) else _WARNING).format(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -43,13 +60,16 @@ class Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it is not subsc
 
 
 @contextmanager
-def shown(text: str, *, quiet: bool = False) -> Iterator[None]:
+def shown(text: str, style: Style = Style.WARNINGS) -> Iterator[None]:
     """Show log lines meanwhile; `text` holds the patterns."""
     patterns = tuple(part.strip().replace(":", ".") for part in text.split(",") if part.strip())
     root = logging.getLogger()
-    handler, level = Lines(patterns, quiet=quiet), root.level
+    handler, level = Lines(patterns, style), root.level
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG if patterns else level)
+    if patterns:
+        root.setLevel(logging.DEBUG)
+    elif style is Style.SERVICE:
+        root.setLevel(logging.INFO)
     try:
         yield
     finally:

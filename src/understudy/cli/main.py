@@ -137,7 +137,7 @@ def root(
     from understudy.cli import debug_log
 
     context.obj = plain
-    context.with_resource(debug_log.shown(debug, quiet=context.invoked_subcommand is not None))
+    context.with_resource(debug_log.shown(debug, _style(context.invoked_subcommand)))
     if context.invoked_subcommand is not None:
         _refuse(context, "profile_load", "prompt", "as_json", "stats", "settings", "transport")
         return None
@@ -156,6 +156,14 @@ def root(
             plain=plain,
         )
     )
+
+
+def _style(command: str | None) -> Any:
+    from understudy.cli.debug_log import Style
+
+    if command is None:
+        return Style.WARNINGS
+    return Style.SERVICE if command == "serve" else Style.QUIET
 
 
 def _session(

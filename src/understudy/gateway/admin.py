@@ -3,7 +3,7 @@
 | route | does |
 |---|---|
 | ``POST /admin/reload`` | loads all profiles anew, or says what is wrong with them |
-| ``POST /admin/profiles/{profile}/backends/{backend}/{action}`` | ``reset``, ``open``, ``close``, ``drain``, ``enable`` |
+| ``POST /admin/profiles/{profile}/backends/{backend}/{action}`` | takes one member in hand: `Balancer.act` |
 | ``GET /admin/profiles/{profile}/settings`` | every live setting with its value and source |
 | ``PUT /admin/profiles/{profile}/settings/{key}`` | ``{"value": …}`` from the next decision on |
 | ``DELETE /admin/profiles/{profile}/settings/{key}`` | takes that back |
@@ -21,7 +21,7 @@ from typing import Any, cast
 import msgspec
 
 from understudy.errors import ConfigurationError
-from understudy.gateway.http import HttpError, Request, Send, answer_json
+from understudy.gateway.http import HttpError, Request, Send, answer_json, no_route
 from understudy.gateway.keys import given_key
 from understudy.gateway.profiles import Profiles
 from understudy.library.balancer import Action, Balancer
@@ -65,35 +65,37 @@ class Admin:
             case ["reload"]:
                 _check(request, "POST")
                 await self._reload()
-                await answer_json(send, {"profiles": list(self._profiles().by_name)}, [])
+                await answer_json(send, {"profiles": list(self._profiles().by_name)}, request)
             case ["profiles", profile, "backends", backend, action]:
                 _check(request, "POST")
                 balancer = self._profiles().find_named(profile).balancer
                 balancer.act(backend, cast(Action, action))
                 stats = balancer.stats().to_dict()["backends"][backend]
-                await answer_json(send, {"backend": backend, "action": action, "stats": stats}, [])
+                await answer_json(send, {"backend": backend, "action": action, "stats": stats}, request)
             case ["profiles", profile, "settings", *key]:
                 await self._settings(request, send, self._profiles().find_named(profile).balancer, key)
             case _:
-                raise HttpError(404, "not_found", f"there is no route {request.path[:200]}")
+                raise no_route(request.path)
 
     async def _settings(self, request: Request, send: Send, balancer: Balancer, key: list[str]) -> None:
         """There are three cases: all of them, a change, a change taken back."""
         match request.method, key:
             case "GET", []:
-                await answer_json(send, {name: _shown(balancer, name) for name in balancer.settings()}, [])
+                await answer_json(
+                    send, {name: _shown(balancer, name) for name in balancer.settings()}, request
+                )
             case "PUT", [name]:
                 balancer.set(name, await _new_value(request))
-                await answer_json(send, _shown(balancer, name), [])
+                await answer_json(send, _shown(balancer, name), request)
             case "DELETE", [name]:
                 balancer.unset(name)
-                await answer_json(send, _shown(balancer, name), [])
+                await answer_json(send, _shown(balancer, name), request)
             case _, [_]:
                 raise _not_allowed("PUT, DELETE")
             case _, []:
                 raise _not_allowed("GET")
             case _:
-                raise HttpError(404, "not_found", f"there is no route {request.path[:200]}")
+                raise no_route(request.path)
 
 
 async def _new_value(request: Request) -> Any:

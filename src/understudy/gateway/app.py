@@ -14,11 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any
+from random import Random
 
-from understudy.gateway import models, openapi
 from understudy.gateway.admin import Admin
 from understudy.gateway.conversation import Conversations
 from understudy.gateway.errors import reply_of, retry_after
@@ -31,11 +28,12 @@ from understudy.gateway.http import (
     Send,
     answer,
     answer_json,
-    header_value,
+    no_route,
 )
 from understudy.gateway.journal import Journal
 from understudy.gateway.keys import Keys
 from understudy.gateway.profiles import Profiles
+from understudy.gateway.views import Views
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.ports import Clock
 from understudy.wire import anthropic_client, openai_client
@@ -45,9 +43,7 @@ _log = logging.getLogger("understudy.gateway")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 _CLOSE = (b"connection", b"close")
-
-# With the client's name, None for the operator, who may see everything.
-Handler = Callable[[Request, Send, str | None], Awaitable[None]]
+_random = Random()  # noqa: S311 - an id is no secret: whoever asks for a trail is looked at
 
 
 class Gateway:
@@ -67,6 +63,7 @@ class Gateway:
         self.admin: Admin | None = None
         self.draining = False
         self.running = 0
+        self._idle: asyncio.Future[None] | None = None
         self.conversations = Conversations(
             profiles, self.journal, clock=self.clock, comment_seconds=comment_seconds
         )
@@ -74,18 +71,7 @@ class Gateway:
             "/chat/completions": openai_client,
             "/messages": anthropic_client,
         }
-        self._routes: dict[str, tuple[str, Handler]] = {
-            "/models": ("GET", self._list_models),
-            "/messages/count_tokens": ("POST", self._count_tokens),
-            "/stats": ("GET", self._all_stats),
-            "/metrics": ("GET", self._metrics),
-            "/openapi.json": ("GET", self._openapi),
-        }
-        self._below: dict[str, tuple[str, Handler]] = {
-            "/models/": ("GET", self._model),
-            "/stats/": ("GET", self._stats),
-            "/requests/": ("GET", self._trail),
-        }
+        self._views = Views(self)
 
     @property
     def profiles(self) -> Profiles:
@@ -94,6 +80,12 @@ class Gateway:
     @profiles.setter
     def profiles(self, profiles: Profiles) -> None:
         self.conversations.profiles = profiles
+
+    async def until_idle(self) -> None:
+        """Wait until no request is running. One waits at a time."""
+        if self.running:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
     async def close(self) -> None:
         """End what is in flight with the protocol's own error."""
@@ -123,6 +115,8 @@ class Gateway:
             raise error
         finally:
             self.running -= 1
+            if self._idle is not None and not self.running and not self._idle.done():
+                self._idle.set_result(None)
 
     async def _route(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         request.check_headers()
@@ -136,10 +130,10 @@ class Gateway:
         elif self.admin is not None and request.path.startswith("/admin/"):
             await self.admin.handle(request, send)
         else:
-            method, handler = self._find(request)
+            method, view = self._views.find(request.path)
             _check_method(request, method)
             is_admin = self.admin is not None and self.admin.knows(request)
-            await handler(request, send, None if is_admin else self._admit(request))
+            await view(request, send, None if is_admin else self._admit(request))
 
     def _admit(self, request: Request) -> str:
         """Rules 2 and 4; the client's name."""
@@ -149,22 +143,9 @@ class Gateway:
             )
         return self.keys.check(request)
 
-    def _find(self, request: Request) -> tuple[str, Handler]:
-        path = request.path
-        found = self._routes.get(path)
-        if found is None:
-            found = next((route for start, route in self._below.items() if path.startswith(start)), None)
-        if found is None:
-            raise HttpError(404, "not_found", f"there is no route {path[:200]}")
-        return found
-
     async def _refuse(self, request: Request, send: Send, error: HttpError) -> None:
         dialect = self._dialect_of(request)
-        headers = [
-            (b"x-request-id", header_value(request.id)),
-            *error.headers,
-            *retry_after(error.retry_after),
-        ]
+        headers = [request.id_header, *error.headers, *retry_after(error.retry_after)]
         body = dialect.write_error(reply_of(error, request.id))
         await answer(send, error.status, b"" if request.method == "HEAD" else body, headers)
 
@@ -179,66 +160,13 @@ class Gateway:
         _check_method(request, "GET")
         match request.path:
             case "/health/liveness" | "/health/liveliness":
-                await answer_json(send, {"status": "alive"}, [])
+                await answer_json(send, {"status": "alive"}, request)
             case "/health/readiness" if self.draining:
-                await answer_json(send, {"status": "draining"}, [_CLOSE], status=503)
+                await answer_json(send, {"status": "draining"}, request, [_CLOSE], status=503)
             case "/health/readiness":
-                await answer_json(send, {"status": "ready"}, [])
+                await answer_json(send, {"status": "ready"}, request)
             case _:
-                raise HttpError(404, "not_found", f"there is no route {request.path[:200]}")
-
-    async def _list_models(self, request: Request, send: Send, client: str | None) -> None:
-        is_anthropic = b"anthropic-version" in request.headers
-        await answer_json(send, models.listing(self.profiles.names(), anthropic=is_anthropic), [])
-
-    async def _model(self, request: Request, send: Send, client: str | None) -> None:
-        name = request.path.removeprefix("/models/")
-        self.profiles.find_named(name)
-        is_anthropic = b"anthropic-version" in request.headers
-        await answer_json(send, models.model(name, anthropic=is_anthropic), [])
-
-    async def _count_tokens(self, request: Request, send: Send, client: str | None) -> None:
-        asked = await self.conversations.read(request, anthropic_client)
-        self.profiles.find(asked.model)
-        await answer_json(send, {"input_tokens": anthropic_client.count_tokens(asked.fields)}, [])
-
-    async def _all_stats(self, request: Request, send: Send, client: str | None) -> None:
-        served = self.profiles.by_name.values()
-        await answer_json(send, {"profiles": {one.name: _stats_of(one.balancer) for one in served}}, [])
-
-    async def _stats(self, request: Request, send: Send, client: str | None) -> None:
-        served = self.profiles.find_named(request.path.removeprefix("/stats/"))
-        await answer_json(send, _stats_of(served.balancer), [])
-
-    async def _metrics(self, request: Request, send: Send, client: str | None) -> None:
-        try:
-            from understudy.observe.prometheus import ServedPool, Snapshot, exposition
-        except ImportError:
-            message = "metrics need prometheus-client: pip install 'understudy[gateway]'"
-            raise HttpError(501, "not_implemented", message) from None
-        served = self.profiles.by_name.values()
-        pools = [ServedPool(one.balancer._pool, one.door.inside, one.door.waiting) for one in served]
-        snapshot = Snapshot(pools, self.conversations.own_time, self.clock.now())
-        # A large pool's text takes long to write, and streams go on meanwhile.
-        text, content_type = await asyncio.to_thread(exposition, snapshot, request.header(b"accept"))
-        await answer(send, 200, text, [], (b"content-type", header_value(content_type)))
-
-    async def _openapi(self, request: Request, send: Send, client: str | None) -> None:
-        value = openapi.document(
-            models=self.profiles.names(), keyed=bool(self.keys), admin=self.admin is not None
-        )
-        await answer_json(send, value, [])
-
-    async def _trail(self, request: Request, send: Send, client: str | None) -> None:
-        entry = self.journal.find(request.path.removeprefix("/requests/"), client)
-        if entry is None:
-            raise HttpError(404, "request_not_found", "no recent request of yours has this id")
-        await answer_json(send, entry.to_dict(), [])
-
-
-def _stats_of(balancer: Any) -> dict[str, Any]:
-    stats: dict[str, Any] = balancer.stats().to_dict()
-    return stats
+                raise no_route(request.path)
 
 
 def _check_method(request: Request, allowed: str) -> None:
@@ -255,7 +183,7 @@ def _check_method(request: Request, allowed: str) -> None:
 def _request_id(request: Request) -> str:
     """The client's own, if it is plain; else a new one."""
     given = request.headers.get(b"x-request-id")
-    return given.decode() if given and _REQUEST_ID.match(given) else f"req_{secrets.token_hex(12)}"
+    return given.decode() if given and _REQUEST_ID.match(given) else f"req_{_random.getrandbits(96):024x}"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -149,7 +149,7 @@ class _Turn:
         self._started = False
         self.asked = asked
         self.served = served
-        self.headers: Headers = [(b"x-request-id", header_value(request.id)), served.header]
+        self.headers: Headers = [request.id_header, served.header]
         self._call: Call = served.balancer.call(asked, stream=asked.stream)
 
     async def run(self, client: str) -> None:
@@ -171,6 +171,7 @@ class _Turn:
         finally:
             call.leave()
             entry.end(status, desk.clock.now() - self._began)
+            _log.debug("%s", entry)
 
     # The three ways to answer
 

@@ -10,11 +10,12 @@
    into an answer that is on its way, or before one that is due: these are given, nothing more is read, and
    then the connection closes.
 4. The application can ask to be called back when the client leaves (`presence.EXTENSION`).
-5. An offer to change the protocol is not taken up: the request is served as it is, and so is what follows.
+5. An offer to change the protocol is not taken up: the request is served as it is, with its body, and so is
+   what follows. (Java's client offers HTTP/2 with every first request.)
 6. HTTP/1.0 knows no chunks: an answer without a length ends with its connection. Nor is a connection used
    again if the client was answered while it waited for leave to send its body (``Expect``).
-7. The rest of a body that nobody wants any more is read and thrown away, until the connection's keep-alive
-   ends: a client that is still sending can read its answer.
+7. A client that is still sending can read its answer. What nobody wants any more is read and thrown away:
+   after a refusal of ours for `LINGER_SECONDS`, the rest of a body until the keep-alive ends.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from understudy.wire.dialect import Dialect, ErrorReply
 HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 100
 HEAD_SECONDS = 10.0
+LINGER_SECONDS = 1.0
 
 
 class Refusal(Exception):
@@ -52,6 +54,7 @@ _TOO_MANY = Refusal(431, "too_many_headers", f"there are more than {HEADERS_LIMI
 _NO_HOST = Refusal(400, "invalid_host", "there must be exactly one Host header")
 
 _TRAILERS: Any = deque(maxlen=0)  # takes them all and keeps none
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _Deaf:
@@ -88,7 +91,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._in_head = False
+        self._in_head = self._is_repeating = False
         # The pieces may hold the end of one request and the beginning of the next. Of a head, `_first` is
         # the piece that it began in, and `_beside` all that came since. Later `_beside` is what came since
         # the head or the last chunk's begin and is no body; less what else the same piece held.
@@ -109,7 +112,7 @@ class EdgeProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._read_on(memoryview(data)[upgrade.args[0] :])
+            self._decline(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._refusal or _NOT_HTTP)
         if self._beside > HEAD_LIMIT:
@@ -117,16 +120,23 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self._in_head and self._timer is None:
             self._timer = self.loop.call_later(self.head_seconds, self._time_out)
 
-    def _read_on(self, rest: memoryview) -> None:
+    def _decline(self, rest: memoryview) -> None:
         """Rule 5."""
-        while rest:
+        while True:
             try:
+                self._repeat_head()
                 return self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
             except httptools.HttpParserError:
                 return self._refuse(self._refusal or _NOT_HTTP)
-        return None
+
+    def _repeat_head(self) -> None:
+        """After an offer the parser expects no body: it is told of the body alone."""
+        framing = [b"%b: %b" % header for header in self.scope["headers"] if header[0] in _FRAMING]
+        if framing:
+            self.cycle.more_body = self._is_repeating = True
+            self.parser.feed_data(b"\r\n".join([b"POST %b HTTP/1.1" % self.url, *framing, b"", b""]))
 
     # The parser's callbacks
 
@@ -138,17 +148,21 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
+        if not self._is_repeating:
+            self._hand_over()
+        self._in_head = self._is_repeating = False
+        self._beside = 0
+        self.headers = _TRAILERS
+        if self.expect_100_continue or self.scope["http_version"] != "1.1":
+            self._be_cautious()
+
+    def _hand_over(self) -> None:
         self._unset_keepalive_if_required()
         self._refusal = self._problem()
         if self._refusal is not None:
             raise self._refusal
         super().on_headers_complete()
-        self._in_head = False
-        self._beside = 0
-        self.headers = _TRAILERS
         self.scope["extensions"] = self._extensions
-        if self.expect_100_continue or self.scope["http_version"] != "1.1":
-            self._be_cautious()
 
     def on_body(self, body: bytes) -> None:
         self._beside -= len(body)
@@ -208,28 +222,35 @@ class EdgeProtocol(HttpToolsProtocol):
         handed over, but its answer has not begun; it has been answered, and now its body turns out wrong;
         or there is only this head.
         """
-        self._stop_timer()
-        if self.transport.is_closing():
+        if isinstance(self.parser, _Deaf) or self.transport.is_closing():
             return
+        self._stop_timer()
         cycle = self.cycle
         is_due = cycle is not None and not cycle.response_complete
         is_handed_over = is_due and not (self._in_head or cycle.response_started or self.pipeline)
+        has_answer = is_handed_over or (self._in_head and not is_due)
+        self._in_head = False
+        self.parser = _Deaf()  # type: ignore[assignment]
         if is_handed_over:
             cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
             cycle.message_event.set()
         elif is_due:
             cycle.keep_alive = False
-            self._in_head = False
-            self.parser = _Deaf()  # type: ignore[assignment]
             return
-        if self._in_head or is_handed_over:
+        if has_answer:
             self.transport.write(_answer(refusal.reply, self._dialect()))
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Rule 7."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _dialect(self) -> Dialect:
-        is_anthropic = b"/messages" in self.url or any(
-            name == b"anthropic-version" for name, _ in self.headers
-        )
+        headers = self.scope["headers"] if self.scope else ()
+        is_anthropic = b"/messages" in self.url or b"anthropic-version" in dict(headers)
         return anthropic_client if is_anthropic else openai_client
 
 

@@ -52,6 +52,10 @@ class HttpError(Exception):
         self.retry_after = retry_after
 
 
+def no_route(path: str) -> HttpError:
+    return HttpError(404, "not_found", f"there is no route {path[:200]}")
+
+
 class ClientLeft(Exception):
     """The client was gone before its request was read."""
 
@@ -73,6 +77,10 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
+
+    @property
+    def id_header(self) -> tuple[bytes, bytes]:
+        return (b"x-request-id", header_value(self.id))
 
     def check_headers(self) -> None:
         """Rule 2; raises `HttpError`."""
@@ -158,5 +166,11 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
-async def answer_json(send: Send, value: Mapping[str, Any], headers: Headers, status: int = 200) -> None:
-    await answer(send, status, msgspec.json.encode(value), headers)
+async def answer_json(
+    send: Send,
+    value: Mapping[str, Any],
+    request: Request,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    status: int = 200,
+) -> None:
+    await answer(send, status, msgspec.json.encode(value), [request.id_header, *headers])

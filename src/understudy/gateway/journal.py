@@ -47,7 +47,8 @@ class Entry:
         self._trail: tuple[TrailEntry, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Entry {self.id}, {self.status}>"
+        took = "" if self.duration is None else f" in {self.duration * 1000:.0f} ms"
+        return f"<Entry {self.id} of {self.client}: {self.profile}, {self.status} by {self.backend}{took}>"
 
     def end(self, status: str, duration: float) -> None:
         """Rule 2."""

@@ -36,7 +36,7 @@ class Reloader:
         async with self._turn:
             self._seen = await asyncio.to_thread(loading.fingerprint, self._plan)
             self._gateway.profiles = await loading.reload(self._plan, self._gateway.profiles)
-            _log.warning("profiles loaded anew: %s", ", ".join(self._gateway.profiles.by_name))
+            _log.info("profiles loaded anew: %s", ", ".join(self._gateway.profiles.by_name))
 
     async def try_reload(self) -> None:
         """Rule 2."""

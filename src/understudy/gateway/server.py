@@ -19,7 +19,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 import uvicorn
 
@@ -29,7 +31,6 @@ from understudy.gateway.app import Gateway
 
 _log = logging.getLogger("understudy.gateway")
 
-_POLL = 0.05
 _LAST_WORDS = 2.0  # seconds for the error events of rule 1 to get out
 BACKLOG = 2048
 
@@ -114,20 +115,21 @@ class Server(uvicorn.Server):
     async def _drain(self) -> None:
         """Rule 1."""
         self.gateway.draining = True
-        await self._wait(lambda: False, self.drain_delay)
+        await self._unhurried(self.drain_delay)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await self._wait(lambda: not self.gateway.running, self.drain_timeout)
+        await self._unhurried(self.drain_timeout, self.gateway.until_idle())
         if self.gateway.running:
             _log.warning("%d requests are cut off: the drain timeout has passed", self.gateway.running)
         await self.gateway.close()
-        self._hurried.clear()
-        await self._wait(lambda: not self.gateway.running, _LAST_WORDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.gateway.until_idle(), _LAST_WORDS)
 
-    async def _wait(self, over: Callable[[], bool], seconds: float) -> None:
-        """Until `over`, or so many seconds, or a second signal."""
-        deadline = self.gateway.clock.now() + seconds
-        while not over() and not self._hurried.is_set() and self.gateway.clock.now() < deadline:
-            await asyncio.sleep(_POLL)
+    async def _unhurried(self, seconds: float, *ends: Coroutine[Any, Any, None]) -> None:
+        """Wait so many seconds, unless one of the `ends` comes before, or a second signal."""
+        waits = [asyncio.ensure_future(end) for end in (*ends, self._hurried.wait())]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()

@@ -152,6 +152,11 @@ class Balancer:
         async with ChatStream(self._engine.call(ChatRequest.of(prompt, fields), stream=False)) as stream:
             return await stream.answer()
 
+    @property
+    def pool(self) -> Pool:
+        """The live members, for whoever measures them. Not to be changed from outside."""
+        return self._pool
+
     def call(self, request: ClientRequest, *, stream: bool) -> Call:
         """The answering of a request in a client's own format, for servers: nothing of it is kept."""
         return self._engine.call(request, stream=stream, keeps_text=False)

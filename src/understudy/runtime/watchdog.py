@@ -36,12 +36,13 @@ class Closed(Exception):
 class Watchdog:
     """One request's limits, one at a time."""
 
-    __slots__ = ("_clock", "_fired", "_limit", "_task", "_timer", "_timer_at", "closed")
+    __slots__ = ("_clock", "_fired", "_limit", "_loop", "_task", "_timer", "_timer_at", "closed")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._timer: Handle | None = None
         self._timer_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._limit = 0.0
         self._fired = False
@@ -52,7 +53,11 @@ class Watchdog:
 
     async def guard(self, awaitable: Awaitable[T], limit: float) -> T:
         """Await; raise `LimitPassed` if the clock reaches the instant `limit` first."""
-        task = asyncio.current_task()
+        # The loop is asked for once: finding the running one costs a system call on some Pythons.
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         if self.closed:
             _discard(awaitable)
