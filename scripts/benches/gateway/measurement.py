@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from benches.gateway.roster import EVERYBODY
 from benches.gateway.stage import Running, Stage
 
 Figures = dict[str, float]
+
+_BEGAN = time.monotonic()
 
 
 class Measurement(NamedTuple):
@@ -76,6 +79,11 @@ class Taken:
         return "\n".join(lines)
 
 
+def progress(what: str) -> None:
+    """What begins now, and how long all has taken so far."""
+    print(f"{time.monotonic() - _BEGAN:4.0f} s  {what}", file=sys.stderr)
+
+
 def run(stage: Stage, measurement: Measurement, proxies: Sequence[str], plan: Plan) -> Taken:
     """Interleaved: everybody's first round, everybody's second …"""
     taken = Taken(measurement)
@@ -83,7 +91,7 @@ def run(stage: Stage, measurement: Measurement, proxies: Sequence[str], plan: Pl
     for number in range(rounds):
         for proxy in proxies:
             if proxy in measurement.proxies and proxy not in taken.reasons:
-                print(f"{measurement.name}: round {number + 1} of {rounds}: {proxy}", file=sys.stderr)
+                progress(f"{measurement.name}: round {number + 1} of {rounds}: {proxy}")
                 _round(stage, taken, proxy, plan)
     return taken
 

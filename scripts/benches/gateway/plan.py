@@ -16,6 +16,7 @@ class Plan(NamedTuple):
     flood: float = 1.5
     volleys: int = 3  # in one round
     crowd: float = 10
+    slow_reader: float = 30  # at most
     slow_reader_megabytes: int = 200
     starts: int = 5
     served: float = 1.0  # share of a proxy's requests
@@ -31,6 +32,7 @@ QUICK = Plan(
     flood=0.4,
     volleys=1,
     crowd=3,
+    slow_reader=5,
     slow_reader_megabytes=40,
     starts=1,
     served=0.05,

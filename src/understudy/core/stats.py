@@ -42,11 +42,11 @@ class CircuitStats:
     """
 
     state: str
-    forced: bool
     failures: int
     opened_at: str | None
     next_probe_in_ms: float | None
     last_failure: str | None
+    forced: bool = False
 
     @classmethod
     def of(cls, member: Member, now: float, pool: Pool, instant: Instant) -> CircuitStats:
@@ -101,9 +101,9 @@ class BackendStats:
     skips: dict[str, int]
     bench_remaining_ms: float
     problem: str | None
-    drained: bool
     success_rate: float | None
     circuit_breaker: CircuitStats
+    drained: bool = False
 
     @property
     def tokens(self) -> int:

@@ -145,14 +145,13 @@ class Gateway:
 
     async def _refuse(self, request: Request, send: Send, error: HttpError) -> None:
         dialect = self._dialect_of(request)
-        headers = [request.id_header, *error.headers, *retry_after(error.retry_after)]
+        headers = [*request.id_headers, *error.headers, *retry_after(error.retry_after)]
         body = dialect.write_error(reply_of(error, request.id))
         await answer(send, error.status, b"" if request.method == "HEAD" else body, headers)
 
     def _dialect_of(self, request: Request) -> Dialect:
         """Rule 3."""
-        is_messages = request.path.startswith("/messages") or b"anthropic-version" in request.headers
-        return anthropic_client if is_messages else openai_client
+        return anthropic_client if request.is_anthropic else openai_client
 
     # Routes
 

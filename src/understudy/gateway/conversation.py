@@ -149,7 +149,7 @@ class _Turn:
         self._started = False
         self.asked = asked
         self.served = served
-        self.headers: Headers = [request.id_header, served.header]
+        self.headers: Headers = [*request.id_headers, served.header]
         self._call: Call = served.balancer.call(asked, stream=asked.stream)
 
     async def run(self, client: str) -> None:

@@ -79,8 +79,15 @@ class Request:
         return f"<Request {self.method} {self.path}>"
 
     @property
-    def id_header(self) -> tuple[bytes, bytes]:
-        return (b"x-request-id", header_value(self.id))
+    def is_anthropic(self) -> bool:
+        """Does it speak Anthropic's protocol?"""
+        return self.path.startswith("/messages") or b"anthropic-version" in self.headers
+
+    @property
+    def id_headers(self) -> Headers:
+        """The id, where each protocol's clients look for it."""
+        given = header_value(self.id)
+        return [(b"x-request-id", given), *([(b"request-id", given)] if self.is_anthropic else ())]
 
     def check_headers(self) -> None:
         """Rule 2; raises `HttpError`."""
@@ -173,4 +180,4 @@ async def answer_json(
     headers: Iterable[tuple[bytes, bytes]] = (),
     status: int = 200,
 ) -> None:
-    await answer(send, status, msgspec.json.encode(value), [request.id_header, *headers])
+    await answer(send, status, msgspec.json.encode(value), [*request.id_headers, *headers])

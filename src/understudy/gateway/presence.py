@@ -49,7 +49,7 @@ class Presence:
     ) -> bool:
         if self._tell is not None:
             self._tell(None)
-        elif self._watcher is not None:
+        if self._watcher is not None:
             self._watcher.cancel()
         task, self._task = self._task, None
         if self.gone and kind is asyncio.CancelledError and task is not None:

@@ -48,12 +48,12 @@ class Views:
 
     async def _models(self, request: Request, send: Send, client: str | None) -> None:
         names = self._gateway.profiles.names()
-        await answer_json(send, models.listing(names, anthropic=_is_anthropic(request)), request)
+        await answer_json(send, models.listing(names, anthropic=request.is_anthropic), request)
 
     async def _model(self, request: Request, send: Send, client: str | None) -> None:
         name = request.path.removeprefix("/models/")
         self._gateway.profiles.find_named(name)
-        await answer_json(send, models.model(name, anthropic=_is_anthropic(request)), request)
+        await answer_json(send, models.model(name, anthropic=request.is_anthropic), request)
 
     async def _count_tokens(self, request: Request, send: Send, client: str | None) -> None:
         asked = await self._gateway.conversations.read(request, anthropic_client)
@@ -81,7 +81,7 @@ class Views:
         snapshot = Snapshot(pools, gateway.conversations.own_time, gateway.clock.now())
         # A large pool's text takes long to write, and streams go on meanwhile.
         text, content_type = await asyncio.to_thread(exposition, snapshot, request.header(b"accept"))
-        await answer(send, 200, text, [request.id_header], (b"content-type", header_value(content_type)))
+        await answer(send, 200, text, request.id_headers, (b"content-type", header_value(content_type)))
 
     async def _openapi(self, request: Request, send: Send, client: str | None) -> None:
         gateway = self._gateway
@@ -95,7 +95,3 @@ class Views:
         if entry is None:
             raise HttpError(404, "request_not_found", "no recent request of yours has this id")
         await answer_json(send, entry.to_dict(), request)
-
-
-def _is_anthropic(request: Request) -> bool:
-    return b"anthropic-version" in request.headers

@@ -23,7 +23,7 @@ from benches.gateway.stage import Running
 
 MEGABYTE = 1_000_000
 PEERS = [name for name in PLAIN if name != "direct"]
-PAUSE, PATIENCE = 2.0, 30.0  # seconds
+PAUSE = 2.0  # seconds
 BYTES_PER_SECOND = 20 * MEGABYTE
 
 
@@ -75,11 +75,11 @@ class SlowReader:
             self.look()
             time.sleep(min(left, 0.05))
 
-    def receive(self, opened: socket.socket) -> None:
+    def receive(self, opened: socket.socket, patience: float) -> None:
         began = time.monotonic()
         self.wait(began + PAUSE)
         began, tail = time.monotonic(), b""
-        while b"[DONE]" not in tail and time.monotonic() - began < PATIENCE:
+        while b"[DONE]" not in tail and time.monotonic() - began < patience:
             data = opened.recv(65536)
             if not data:
                 raise ConnectionResetError(f"closed after {self.read / MEGABYTE:.0f} MB")
@@ -98,7 +98,7 @@ def slow_reader(running: Running, plan: Plan) -> Figures:
     reader = SlowReader(running)
     with callers.connection(running.target) as opened:
         opened.sendall(requests.request(running.target, sent))
-        reader.receive(opened)
+        reader.receive(opened, plan.slow_reader)
     return reader.figures()
 
 
