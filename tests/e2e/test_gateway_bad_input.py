@@ -7,6 +7,7 @@ The bytes are sent over bare sockets to a running gateway. Limits that are long 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.servers import Peer, serve
-from tests.faults.raw import Answer
+from tests.faults.raw import Answer, Client
 from tests.gateway.house import KEY, PROFILE, House, chat, house
 from understudy.faults import TEXT
 from understudy.gateway.edge import EdgeProtocol
@@ -30,13 +31,16 @@ HOST = "host: x\r\n"
 SECRET = "what-is-said-stays-between-us"
 HIDDEN = (SECRET, KEY, "upstream-lead", "upstream-second")
 
+CHUNKED = "transfer-encoding: chunked"
+
 KB, MB = 1024, 1024 * 1024
 
 
 class HastyEdge(EdgeProtocol):
-    """A head must be complete within a moment."""
+    """A head must be complete within a moment, and nobody is listened to for longer after a refusal."""
 
     head_seconds = 0.2
+    linger_seconds = 0.2
 
 
 @pytest.fixture(autouse=True)
@@ -363,6 +367,53 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word(said: byt
         assert await open_house.hear(said) == b""
 
 
+async def until_it_is_closed(line: Client, data: bytes) -> int:
+    """Says this again and again; how often it could."""
+    async with asyncio.timeout(5):
+        for times in itertools.count():
+            line.writer.write(data)
+            await asyncio.sleep(0.01)
+            if line.writer.transport.is_closing():
+                return times
+    raise AssertionError("unreachable")
+
+
+async def test_who_goes_on_after_a_refusal_is_listened_to_for_a_moment_and_no_longer() -> None:
+    async with gateway(protocol=HastyEdge) as open_house, open_house.line() as line:
+        line.writer.write(b"\xff" * MB)
+        check_refusal(await line.receive(), 400, "invalid_http")
+        assert 5 < await until_it_is_closed(line, b"x" * 100 * KB) < 100
+
+
+async def test_the_rest_of_a_body_is_read_until_the_keep_alive_ends() -> None:
+    async with gateway(keep_alive=0.2) as open_house, open_house.line() as line:
+        line.writer.write(request("/v1/nowhere", CHUNKED))
+        check_refusal(await line.receive(), 404, "not_found")
+        assert 5 < await until_it_is_closed(line, b"1\r\nx\r\n") < 100
+
+
+@pytest.mark.parametrize("said", [b"\r\n", b""])
+async def test_a_connection_is_kept_between_requests_until_the_keep_alive_ends(said: bytes) -> None:
+    async with gateway(keep_alive=0.2) as open_house, open_house.line() as line:
+        for _ in range(2):
+            line.writer.write(asking())
+            assert (await line.receive()).text == TEXT
+            await asyncio.sleep(0.1)
+            line.writer.write(said)
+        async with asyncio.timeout(1):
+            assert await line.reader.read() == b""
+
+
+async def test_the_keep_alive_of_one_request_does_not_cut_the_next() -> None:
+    async with gateway("fine; delay 0.5s", keep_alive=0.2) as open_house, open_house.line() as line:
+        whole = asking()
+        line.writer.write(whole + whole[:10])
+        assert (await line.receive()).text == TEXT
+        await asyncio.sleep(0.1)
+        line.writer.write(whole[10:])
+        assert (await line.receive()).text == TEXT
+
+
 # Heads
 
 
@@ -453,8 +504,6 @@ async def test_two_keys_are_no_key() -> None:
 
 # Requests that can be read in two ways, and what is no request
 
-_CHUNKED = "transfer-encoding: chunked"
-
 AMBIGUOUS = {
     "two lengths": request(CHAT, "content-length: 2", "content-length: 3") + b"{}x",
     "the same length twice": request(CHAT, "content-length: 2", "content-length: 2") + b"{}",
@@ -463,20 +512,20 @@ AMBIGUOUS = {
     "a negative length": request(CHAT, "content-length: -2") + b"{}",
     "a length in hexadecimal": request(CHAT, "content-length: 0x2") + b"{}",
     "an endless length": request(CHAT, "content-length: " + "9" * 30),
-    "length, then chunks": request(CHAT, "content-length: 2", _CHUNKED) + b"0\r\n\r\n",
-    "chunks, then length": request(CHAT, _CHUNKED, "content-length: 2") + b"0\r\n\r\n",
+    "length, then chunks": request(CHAT, "content-length: 2", CHUNKED) + b"0\r\n\r\n",
+    "chunks, then length": request(CHAT, CHUNKED, "content-length: 2") + b"0\r\n\r\n",
     "chunks that are not the last coding": request(CHAT, "transfer-encoding: chunked, identity")
     + b"0\r\n\r\n",
-    "chunks twice": request(CHAT, _CHUNKED, _CHUNKED) + b"0\r\n\r\n",
+    "chunks twice": request(CHAT, CHUNKED, CHUNKED) + b"0\r\n\r\n",
     "identity": request(CHAT, "transfer-encoding: identity") + b"0\r\n\r\n",
     "an unknown coding": request(CHAT, "transfer-encoding: xchunked") + b"0\r\n\r\n",
     "a space before the colon": request(CHAT, "transfer-encoding : chunked") + b"0\r\n\r\n",
-    "a chunk size that is none": request(CHAT, _CHUNKED) + b"zz\r\n{}\r\n0\r\n\r\n",
-    "a chunk size with 0x": request(CHAT, _CHUNKED) + b"0x2\r\n{}\r\n0\r\n\r\n",
-    "a negative chunk size": request(CHAT, _CHUNKED) + b"-2\r\n{}\r\n0\r\n\r\n",
-    "an endless chunk size": request(CHAT, _CHUNKED) + b"f" * 17 + b"\r\n",
-    "a chunk longer than its size": request(CHAT, _CHUNKED) + b"1\r\n{}\r\n0\r\n\r\n",
-    "a bare line feed after a chunk": request(CHAT, _CHUNKED) + b"2\r\n{}\n0\r\n\r\n",
+    "a chunk size that is none": request(CHAT, CHUNKED) + b"zz\r\n{}\r\n0\r\n\r\n",
+    "a chunk size with 0x": request(CHAT, CHUNKED) + b"0x2\r\n{}\r\n0\r\n\r\n",
+    "a negative chunk size": request(CHAT, CHUNKED) + b"-2\r\n{}\r\n0\r\n\r\n",
+    "an endless chunk size": request(CHAT, CHUNKED) + b"f" * 17 + b"\r\n",
+    "a chunk longer than its size": request(CHAT, CHUNKED) + b"1\r\n{}\r\n0\r\n\r\n",
+    "a bare line feed after a chunk": request(CHAT, CHUNKED) + b"2\r\n{}\n0\r\n\r\n",
     "a folded header": request(CHAT, "x-long: a\r\n b"),
     "a bare line feed": request(CHAT).replace(b"host: x\r\n", b"host: x\n"),
     "line feeds only": get("/v1/models").replace(b"\r\n", b"\n"),
@@ -545,7 +594,7 @@ async def test_who_names_anthropics_version_is_refused_in_its_shape_on_any_path(
 
 def chunked(*lines: str, trailer: bytes = b"", path: str = CHAT) -> bytes:
     body = json.dumps(chat()).encode()
-    head = "\r\n".join([f"POST {path} HTTP/1.1", "host: x", _CHUNKED, *lines, "", ""]).encode()
+    head = "\r\n".join([f"POST {path} HTTP/1.1", "host: x", CHUNKED, *lines, "", ""]).encode()
     return head + b"%x;comment=x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailer)
 
 
@@ -571,7 +620,7 @@ async def test_trailers_without_end_are_refused(flood: bytes) -> None:
 
 async def test_chunk_comments_without_end_are_refused() -> None:
     async with gateway() as open_house:
-        said = await open_house.hear(request(CHAT, _CHUNKED) + b"1;x=", *[b"y" * 6000] * 20)
+        said = await open_house.hear(request(CHAT, CHUNKED) + b"1;x=", *[b"y" * 6000] * 20)
 
         check_refusal(parse(said), 431, "headers_too_large")
 
@@ -581,7 +630,7 @@ async def test_a_body_in_thousands_of_tiny_chunks_is_taken() -> None:
         body = json.dumps(chat(messages=[{"role": "user", "content": "x" * 30_000}])).encode()
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
 
-        assert (await open_house.say(request(CHAT, _CHUNKED) + chunks + b"0\r\n\r\n")).text == TEXT
+        assert (await open_house.say(request(CHAT, CHUNKED) + chunks + b"0\r\n\r\n")).text == TEXT
 
 
 # Pipelines
@@ -646,7 +695,7 @@ async def test_a_slow_second_head_leaves_the_answer_to_the_first_alone() -> None
 
 async def test_a_wrong_body_behind_another_request_is_never_served() -> None:
     async with gateway("delay 0.1s") as open_house, open_house.line() as line:
-        line.writer.write(asking() + request("/v1/nowhere", _CHUNKED) + b"zz\r\n")
+        line.writer.write(asking() + request("/v1/nowhere", CHUNKED) + b"zz\r\n")
         assert (await line.receive()).text == TEXT
         check_refusal(await line.receive(), 404, "not_found")
         assert await line.reader.read() == b""
@@ -654,7 +703,7 @@ async def test_a_wrong_body_behind_another_request_is_never_served() -> None:
 
 async def test_a_body_that_turns_out_wrong_after_its_answer_ends_the_connection() -> None:
     async with gateway() as open_house, open_house.line() as line:
-        line.writer.write(request("/v1/nowhere", _CHUNKED) + b"1\r\nx\r\n")
+        line.writer.write(request("/v1/nowhere", CHUNKED) + b"1\r\nx\r\n")
         check_refusal(await line.receive(), 404, "not_found")
         line.writer.write(b"zz\r\n")
         async with asyncio.timeout(5):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -57,9 +58,9 @@ class House:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def line(self) -> Client:
+    def line(self, tls: ssl.SSLContext | None = None) -> Client:
         """A connection of bare bytes."""
-        return Client(cast(FaultProvider, self))
+        return Client(cast(FaultProvider, self), tls)
 
     async def say(self, *pieces: bytes) -> Answer:
         """The first answer to these bytes over a new connection; pieces come one after the other."""
@@ -109,17 +110,20 @@ async def house(
     limit: int = 100,
     queue: int = 100,
     lead_url: str | None = None,
+    keep_alive: float = 75,
+    tls: ssl.SSLContext | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """Open the house; `settings` are the profile's."""
     async with FaultProvider(lead) as first, FaultProvider(second) as other:
         urls = {"lead": lead_url or first.base_url, "second": other.base_url}
         gateway = _gateway(urls, Door(limit, queue, 1.0), Keys(keys), settings)
-        config = uvicorn.Config(cast(Any, gateway), **{**edge.options(), "http": protocol})
+        options = {**edge.options(), "http": protocol, "timeout_keep_alive": keep_alive}
+        config = uvicorn.Config(cast(Any, gateway), **options)
         config.load()
         state = ServerState()
         listener = await asyncio.get_running_loop().create_server(
-            lambda: protocol(config, state, {}), "127.0.0.1", 0
+            lambda: protocol(config, state, {}), "127.0.0.1", 0, ssl=tls
         )
         try:
             yield House(gateway, first, other, listener)

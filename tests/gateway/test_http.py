@@ -17,6 +17,7 @@ from understudy.gateway.http import (
     answer,
     answer_json,
     header_value,
+    no_route,
 )
 
 Given = Sequence[tuple[bytes, bytes]]
@@ -202,6 +203,13 @@ async def test_each_piece_comes_in_time() -> None:
 
 
 # Answers
+
+
+def test_a_route_that_is_not_there_is_named_in_short() -> None:
+    error = no_route("/" + "x" * 1000)
+
+    assert (error.status, error.code) == (404, "not_found")
+    assert error.message == "there is no route /" + "x" * 199
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ class EdgeProtocol(HttpToolsProtocol):
     """One client's connection."""
 
     head_seconds = HEAD_SECONDS
+    linger_seconds = LINGER_SECONDS
     url = b""
     _refusal: Refusal | None = None
 
@@ -246,7 +247,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Rule 7."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(self.linger_seconds, self.transport.close)
 
     def _dialect(self) -> Dialect:
         headers = self.scope["headers"] if self.scope else ()
