@@ -265,9 +265,13 @@ class Visitor:
             self.writer.transport.abort()
         return Reply(self.protocol, self.status, self.headers, self.body, self._whole)
 
-    async def is_hung_up_on(self) -> bool:
-        """Nothing more comes: the other side has closed."""
-        return await self._reader.read(1) == b""
+    async def read_to_the_end(self) -> bytes:
+        """All that comes until the other side closes."""
+        return await self._reader.read()
+
+    def forget(self) -> None:
+        """Be ready for the next answer over this connection."""
+        self.body, self._whole = b"", False
 
     def leave(self) -> None:
         self.writer.transport.abort()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
@@ -21,12 +22,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from tests.e2e.gateway_theatre import (
+    CLIENT_KEY,
     PATHS,
     PROTOCOLS,
     QUESTION,
     GatewayTheatre,
     Protocol,
     asking,
+    authorized,
     gateway_theatre,
     visit,
 )
@@ -436,11 +439,36 @@ async def test_several_choices_are_given_by_members_that_can() -> None:
 # Errors
 
 
-class BrokenTransport:
-    """A transport with a bug."""
+class TrappedAnswer:
+    """The beginning of an answer, and a bug behind it."""
+
+    status = 200
+    headers: Mapping[str, str] = {"content-type": "text/event-stream"}
+    reconnected = False
+
+    def __init__(self, beginning: bytes) -> None:
+        self._beginning = beginning
+
+    async def read(self) -> bytes:
+        if not self._beginning:
+            raise RuntimeError("trap")
+        beginning, self._beginning = self._beginning, b""
+        return beginning
+
+    def close(self) -> None:
+        pass
+
+
+class Trap:
+    """A transport with a bug: at once, or in the body of an answer that begins so."""
+
+    def __init__(self, beginning: bytes = b"") -> None:
+        self._beginning = beginning
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        raise RuntimeError("a bug")
+        if not self._beginning:
+            raise RuntimeError("trap")
+        return TrappedAnswer(self._beginning)
 
     async def close(self) -> None:
         pass
@@ -520,14 +548,25 @@ async def test_open_circuits_a_bug_of_ours_and_a_body_that_is_too_large(sdk: Pro
         with pytest.raises(too_large, match="larger than 1000 bytes") as raised:
             await say(house, sdk, messages=[{"role": "user", "content": "x" * 2000}])
         assert raised.value.status_code == 413
-    async with gateway_theatre(transport=BrokenTransport()) as house:
+    async with gateway_theatre(transport=Trap()) as house:
         for streamed in (True, False):
-            with pytest.raises(
-                errors.InternalServerError, match="an internal error of the gateway"
-            ) as raised:
+            with pytest.raises(errors.InternalServerError, match="a bug of the gateway's own") as raised:
                 await say(house, sdk, stream=streamed)
             assert raised.value.status_code == 500
-            assert "a bug" not in str(raised.value), "what it is stays in the log"
+            assert "trap" not in str(raised.value), "what it is stays in the log"
+
+
+@SDKS
+async def test_a_bug_of_ours_after_content_is_no_proper_end(sdk: Protocol) -> None:
+    errors: Any = openai if sdk == "openai" else anthropic
+    beginning = b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"Hello"}}]}\n\n'
+    async with gateway_theatre(transport=Trap(beginning)) as house:
+        stream = await say(house, sdk, stream=True)
+        got: list[str] = []
+        with pytest.raises((errors.APIConnectionError, httpx2.RemoteProtocolError)):
+            await _read(texts(sdk, stream), got)
+        assert got == ["Hello"]
+        assert (await house.pool())["in_flight"] == 0
 
 
 @MEMBERS
@@ -721,6 +760,81 @@ async def test_the_headers_say_who_answered_and_what_it_took(
         assert headers["x-request-id"] == "mine/1"
         headers = (await create(**asking(sdk), extra_headers={"x-request-id": "not \t plain"})).headers
         assert headers["x-request-id"].startswith("req_")
+
+
+@SDKS
+async def test_the_time_that_a_client_takes_to_send_is_no_overhead(sdk: Protocol) -> None:
+    async with gateway_theatre() as house, visit(house.port, sdk) as visitor:
+        body = json.dumps(asking(sdk)).encode()
+        headers = {**authorized(sdk), "content-length": str(len(body))}
+        await visitor.send("POST", PATHS[sdk], headers, b"")
+        await asyncio.sleep(0.3)
+        visitor.writer.write(body)
+        await visitor.read_head()
+        reply = await visitor.read_rest()
+        assert reply.text == TEXT
+        assert float(reply.headers["x-understudy-overhead-ms"]) < 200
+
+
+@SDKS
+async def test_a_place_in_the_queue_is_taken_in_turn_and_waiting_for_it_is_no_overhead(sdk: Protocol) -> None:
+    async with gateway_theatre("delay 0.2s after=20; fine", door=Door(1, 10, 20.0)) as house:
+        first = asyncio.create_task(house.ask(sdk, stream=True))
+        await house.lead.wait_for_requests(1)
+        raw = await _raw(house, sdk)(**asking(sdk))
+        assert (await first).text == TEXT
+        assert raw.headers["x-understudy-attempts"] == "1"
+        assert float(raw.headers["x-understudy-overhead-ms"]) < 150
+        earlier, later = house.lead.requests
+        assert earlier.finished is not None
+        assert later.arrived >= earlier.finished
+
+
+@SDKS
+async def test_a_connection_is_as_good_as_new_after_a_refusal_or_a_failure(sdk: Protocol) -> None:
+    """One connection throughout: what was not read of a refused body is not taken for the next request."""
+    async with (
+        gateway_theatre("cut after=20; 2x status 400; fine", speaks=sdk) as house,
+        visit(house.port, sdk) as visitor,
+    ):
+        large = {"messages": [{"role": "user", "content": "x" * 300_000}]}
+        seen = []
+        for key, fields in (
+            ("wrong", large),
+            (CLIENT_KEY, {"stream": True}),
+            (CLIENT_KEY, {"model": "nobody", **large}),
+            (CLIENT_KEY, {}),
+            (CLIENT_KEY, {"stream": True}),
+            (CLIENT_KEY, {"stream": True}),
+            (CLIENT_KEY, {}),
+        ):
+            body = json.dumps(asking(sdk, **fields)).encode()
+            await visitor.send("POST", PATHS[sdk], authorized(sdk, key), body)
+            visitor.forget()
+            await visitor.read_head()
+            reply = await visitor.read_rest()
+            seen.append((reply.status, reply.error is None))
+        expected = [(401, False), (200, False), (404, False), (400, False), (400, False)]
+        assert seen == [*expected, (200, True), (200, True)]
+
+
+async def test_http_10_and_a_client_that_waits_for_a_word_before_it_sends_are_served() -> None:
+    async with gateway_theatre() as house, visit(house.port) as visitor:
+        body = json.dumps(asking("openai", stream=True)).encode()
+        head = f"x-api-key: {CLIENT_KEY}\r\ncontent-length: {len(body)}\r\n".encode()
+        line = b"POST /v1/chat/completions HTTP/"
+        visitor.writer.write(line + b"1.1\r\nhost: gateway\r\nexpect: 100-continue\r\n" + head + b"\r\n")
+        await visitor.read_head()
+        assert visitor.status == 100
+        visitor.writer.write(body)
+        await visitor.read_head()
+        assert (await visitor.read_rest()).text == TEXT
+        async with visit(house.port) as older:
+            older.writer.write(line + b"1.0\r\n" + head + b"\r\n" + body)
+            await older.read_head()
+            assert "transfer-encoding" not in older.headers
+            answer = await older.read_to_the_end()
+            assert answer.endswith(b"data: [DONE]\n\n")
 
 
 @SDKS

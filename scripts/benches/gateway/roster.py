@@ -18,6 +18,7 @@ PLAIN = {
     "portkey": Proxy("Portkey", portkey.prepare, loads=_PORTKEY),
     "litellm": Proxy("LiteLLM proxy", litellm.prepare, loads=_LITELLM),
 }
+PEERS = [name for name, proxy in PLAIN.items() if proxy.prepare]
 TLS = {
     f"{name}-tls": PLAIN[name]._replace(title=f"{PLAIN[name].title}, TLS", tls=True)
     for name in ("nginx", "floor", "understudy", "understudy-pyreqwest")

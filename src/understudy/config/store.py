@@ -124,24 +124,25 @@ class ProfileStore:
         return tuple(own for own in self.own_names() if name in _listed(self._path(own)))
 
     @property
+    def default_path(self) -> Path:
+        """The file that remembers the profile to begin with."""
+        return self.home / "default-profile"
+
+    @property
     def default(self) -> str | None:
         """The profile to begin with, None if none was chosen."""
-        path = self._default_path
-        return read_text(path).strip() or None if path.exists() else None
+        path = self.default_path
+        return read_text(path).strip() or None if os.path.lexists(path) else None
 
     def set_default(self, name: str | None) -> None:
         """Begin with this profile from now on; None forgets it. Raises `ProfileError` if it is not there."""
         if name is None:
-            with mapped(f"{self._default_path} can't be deleted"):
-                self._default_path.unlink(missing_ok=True)
+            with mapped(f"{self.default_path} can't be deleted"):
+                self.default_path.unlink(missing_ok=True)
             return
         if name not in self.names():
             raise self._missing(name)
-        write_text(self._default_path, f"{name}\n")
-
-    @property
-    def _default_path(self) -> Path:
-        return self.home / "default-profile"
+        write_text(self.default_path, f"{name}\n")
 
     def _path(self, name: str) -> Path:
         if not re.search(NAME.pattern, name):

@@ -9,7 +9,7 @@ Rules, in the order in which `next_step` looks at them:
 2. The backend that just failed is asked again where its failure's kind allows it and it has attempts
    left, after the back-off. A short Retry-After of the first-ranked member takes the back-off's place,
    if the policy waits for its first. Where its circuit has opened meanwhile, or it is benched for
-   longer, or the deadline comes first, the walk moves on.
+   longer, or drained, or the deadline comes first, the walk moves on.
 3. Else the first eligible member in the policy's order is asked; switching never waits. Members below
    the rate floor come after all others, fastest first. No member is asked again before its back-off
    is over, nor one that could not be connected to while another is left.
@@ -280,7 +280,7 @@ class Dispatch:
         standing = self._standings[member.index]
         not_before = standing.not_before
         held = member.benched_until > not_before or not member.breaker.admits(now, self.pool.settings.breaker)
-        if held or self._spent(standing) or self.deadline.at <= not_before:
+        if held or member.is_listed_only or self._spent(standing) or self.deadline.at <= not_before:
             self._again = None
             return None
         if now < not_before:

@@ -358,14 +358,20 @@ class Layers:
         return float(self.value(key)) / 1000
 
 
-def check_live(key: str, text: str) -> tuple[str, Any]:
-    """A ``/set`` or ``--set`` value, checked; raises `SettingError`, also for a member's own settings."""
+def lookup_live(key: str) -> Setting:
+    """The setting of this name, if it may be changed while a pool lives; raises `SettingError`."""
     setting = lookup(key)
     if setting.scope is Scope.MEMBER:
         raise SettingError(
             f"{setting.key} belongs to one backend",
             hint="set it in that member's own profile, under ephemeralSettings",
         )
+    return setting
+
+
+def check_live(key: str, text: str) -> tuple[str, Any]:
+    """A ``/set`` or ``--set`` value, checked; raises `SettingError`, also for a member's own settings."""
+    setting = lookup_live(key)
     if isinstance(setting.shape, ErrorRules):
         raise SettingError(
             f"{setting.key} can't be set from here", hint="write it into the profile's ephemeralSettings"

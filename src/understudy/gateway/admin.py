@@ -23,7 +23,7 @@ import msgspec
 from understudy.errors import ConfigurationError
 from understudy.gateway.http import HttpError, Request, Send, answer_json, no_route
 from understudy.gateway.keys import given_key
-from understudy.gateway.profiles import Profiles
+from understudy.gateway.profiles import Profiles, Served
 from understudy.library.balancer import Action, Balancer
 
 VARIABLE = "UNDERSTUDY_ADMIN_KEY"
@@ -73,12 +73,13 @@ class Admin:
                 stats = balancer.stats().to_dict()["backends"][backend]
                 await answer_json(send, {"backend": backend, "action": action, "stats": stats}, request)
             case ["profiles", profile, "settings", *key]:
-                await self._settings(request, send, self._profiles().find_named(profile).balancer, key)
+                await self._settings(request, send, self._profiles().find_named(profile), key)
             case _:
                 raise no_route(request.path)
 
-    async def _settings(self, request: Request, send: Send, balancer: Balancer, key: list[str]) -> None:
+    async def _settings(self, request: Request, send: Send, served: Served, key: list[str]) -> None:
         """There are three cases: all of them, a change, a change taken back."""
+        balancer = served.balancer
         match request.method, key:
             case "GET", []:
                 await answer_json(
@@ -86,9 +87,11 @@ class Admin:
                 )
             case "PUT", [name]:
                 balancer.set(name, await _new_value(request))
+                served.heed_settings()
                 await answer_json(send, _shown(balancer, name), request)
             case "DELETE", [name]:
                 balancer.unset(name)
+                served.heed_settings()
                 await answer_json(send, _shown(balancer, name), request)
             case _, [_]:
                 raise _not_allowed("PUT, DELETE")

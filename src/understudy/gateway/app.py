@@ -5,8 +5,9 @@
    admin routes for the admin key.
 3. An error is in the shape of the protocol whose path was asked: Anthropic's below ``/messages``, OpenAI's
    everywhere else.
-4. While draining, readiness and every new request are answered 503 and ``connection: close``.
-5. What goes wrong in here is one line for the client and a traceback for the log.
+4. While draining, readiness and every new request of a client are answered 503 and ``connection: close``.
+5. What goes wrong in here is one line for the client, 500 in the protocol's shape, and a traceback for the
+   log. Where the answer had begun the error is raised, for the server to cut the connection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from random import Random
 
 from understudy.gateway.admin import Admin
-from understudy.gateway.conversation import Conversations
+from understudy.gateway.conversation import BrokenOff, Conversations
 from understudy.gateway.errors import reply_of, retry_after
 from understudy.gateway.http import (
     ClientLeft,
@@ -110,9 +111,12 @@ class Gateway:
             pass
         except HttpError as error:
             await self._refuse(request, send, error)
-        except Exception as error:
+        except BrokenOff as error:
+            _log.error("request %s: a bug in the gateway", request.id, exc_info=error.__cause__)
+            raise
+        except Exception:
             _log.exception("request %s: a bug in the gateway", request.id)
-            raise error
+            await self._refuse(request, send, HttpError(500, "internal_error", "a bug of the gateway's own"))
         finally:
             self.running -= 1
             if self._idle is not None and not self.running and not self._idle.done():

@@ -8,6 +8,7 @@
    holds the backend back.
 4. After the first byte a failure is the protocol's own error event, and nothing follows it.
 5. Whoever leaves ends the attempt. However the answering ends, the call is left and the journal told.
+6. A bug of ours is a failure too. Before the first byte it is raised as it is, after it as `BrokenOff`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from collections.abc import Sequence
 
 from understudy.core.latency import Latency
 from understudy.core.settings import REGISTRY
-from understudy.errors import InternalError, RequestError
+from understudy.errors import RequestError
 from understudy.gateway.errors import body_as_it_came, reply_to, retry_after, status_of
 from understudy.gateway.http import (
+    ClientLeft,
     Headers,
     HttpError,
     Receive,
@@ -58,6 +60,10 @@ _SETTINGS = frozenset(
 )
 
 
+class BrokenOff(Exception):
+    """A bug of ours after the answer had begun: the connection must close without its proper end."""
+
+
 class Conversations:
     """Answers chat requests. `comment_seconds` 0 sends no comments (rule 2)."""
 
@@ -80,23 +86,26 @@ class Conversations:
     async def answer(
         self, request: Request, scope: Scope, receive: Receive, send: Send, client: str, dialect: Dialect
     ) -> None:
-        """Raises `HttpError` for what no backend was asked for, and `ClientLeft`."""
-        began = self.clock.now()
-        asked = await self.read(request, dialect)
+        """Raises `HttpError` for what no backend was asked for, `ClientLeft`, and bugs (rule 6)."""
+        came = self.clock.now()
+        body = await request.body(self.body_limit)
+        read = self.clock.now()
+        asked = self.read(body, request, dialect)
         ignored = _take_settings(asked)
         served = self.profiles.find(asked.model)
         with Presence(scope, receive):
+            queued = self.clock.now()
             await served.door.enter()
             try:
-                turn = _Turn(self, request, asked, served, send, began)
+                others = read - came + self.clock.now() - queued
+                turn = _Turn(self, request, asked, served, send, came, others)
                 turn.headers += ignored
                 await turn.run(client)
             finally:
                 served.door.leave()
 
-    async def read(self, request: Request, dialect: Dialect) -> ClientRequest:
-        """What the client asks for; raises `HttpError` and `ClientLeft`."""
-        body = await request.body(self.body_limit)
+    def read(self, body: bytes, request: Request, dialect: Dialect) -> ClientRequest:
+        """What the client asks for; raises `HttpError`."""
         try:
             asked = dialect.read_request(body)
         except BadRequest as error:
@@ -121,10 +130,10 @@ class _Turn:
     """The answering of one request. `headers` are the answer's, besides those that depend on the backend."""
 
     __slots__ = (
-        "_began",
         "_call",
+        "_came",
         "_desk",
-        "_entry",
+        "_others",
         "_request",
         "_send",
         "_started",
@@ -140,12 +149,15 @@ class _Turn:
         asked: ClientRequest,
         served: Served,
         send: Send,
-        began: float,
+        came: float,
+        others: float,
     ) -> None:
         self._desk = desk
         self._request = request
         self._send = send
-        self._began = began
+        self._came = came
+        # Seconds that others took so far: the client to send, those before it in the queue.
+        self._others = others
         self._started = False
         self.asked = asked
         self.served = served
@@ -164,13 +176,17 @@ class _Turn:
         except RequestError as error:
             status = "failed"
             await self._fail(error)
-        except InternalError as error:
+        except OSError:
+            # So a server may say that the client has left.
+            raise ClientLeft from None
+        except Exception as bug:
             status = "failed"
-            _log.error("request %s: %s", self._request.id, error, exc_info=error)
-            await self._break(error)
+            if self._started:
+                raise BrokenOff from bug
+            raise
         finally:
             call.leave()
-            entry.end(status, desk.clock.now() - self._began)
+            entry.end(status, desk.clock.now() - self._came)
             _log.debug("%s", entry)
 
     # The three ways to answer
@@ -203,12 +219,6 @@ class _Turn:
         headers = self._answer_headers() + retry_after(error.retry_after)
         await answer(self._send, status_of(error), body, headers)
 
-    async def _break(self, error: InternalError) -> None:
-        """A bug of ours."""
-        if not self._started:
-            raise HttpError(500, "internal_error", "an internal error of the gateway") from error
-        raise error
-
     def _whole(self, chunks: Sequence[ChatChunk]) -> bytes:
         if self._call.is_native and chunks and chunks[0].raw is not None:
             return chunks[0].raw
@@ -236,11 +246,13 @@ class _Turn:
             if not reading.done():
                 reading.cancel()
                 await asyncio.wait({reading})
+            # Looked at here, so that asyncio does not log it where the comment was what failed.
+            _ = reading.cancelled() or reading.exception()
 
     def _answer_headers(self) -> Headers:
         """Who answers, and what it took; of an answer begun early only what is known by then."""
         call, desk = self._call, self._desk
-        own_time = call.own_time(self._began)
+        own_time = call.own_time(self._came + self._others)
         desk.own_time.record(own_time)
         headers = [
             *self.headers,

@@ -7,12 +7,14 @@
    with the command come before them.
 4. Loading anew takes everything or nothing: one bad file, or one member that could be used so far and no
    longer can, and all stays as it is. A profile that goes on being served keeps its door and its health.
+   Of its warnings only those are said that are new.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ from understudy.config.profile import LoadBalancerProfile
 from understudy.config.store import ProfileStore, is_path
 from understudy.errors import ConfigurationError, ProfileError
 from understudy.gateway.admission import Door
-from understudy.gateway.profiles import Profiles, Served
+from understudy.gateway.profiles import Profiles, Served, patience
 from understudy.library.balancer import Balancer
 from understudy.runtime.ports import Transport
 
@@ -69,7 +71,7 @@ class Plan:
 def load(plan: Plan) -> Profiles:
     """The profiles, live. Raises `ConfigurationError`."""
     pools = _pools(plan)
-    _warn(pools)
+    _warn(pools, {})
     served = {pool.name: _serve(plan, pool) for pool in pools}
     return Profiles(served, default=_default(plan, served), aliases=_aliases(plan, served))
 
@@ -82,40 +84,44 @@ async def reload(plan: Plan, profiles: Profiles) -> Profiles:
         if pool.name in current:
             _check_members(pool, current[pool.name].balancer.profile)
     names = {pool.name: None for pool in pools}
-    aliases = _aliases(plan, names)
+    aliases, default = _aliases(plan, names), _default(plan, names)
     new = {pool.name: _serve(plan, pool) for pool in pools if pool.name not in current}
+    # Whatever could be wrong has been looked at: from here on nothing is raised.
+    _warn(pools, current)
     for pool in pools:
         if pool.name in current:
             current[pool.name].balancer.reload(pool)
+            current[pool.name].heed_settings()
     served = {name: new.get(name) or current[name] for name in names}
-    leaving = [one.balancer for name, one in current.items() if name not in served]
+    leaving = [one for name, one in current.items() if name not in served]
     return Profiles(
         served,
-        default=_default(plan, served),
+        default=default,
         aliases=aliases,
-        leaving=[balancer for balancer in (*profiles.leaving, *leaving) if balancer.busy],
+        leaving=[one for one in (*profiles.leaving, *leaving) if one.busy],
     )
 
 
 def fingerprint(plan: Plan) -> object:
     """Changes when a file does that `load` would read; keys are not looked at."""
     folders = {plan.store.folder, plan.store.home}
-    folders.update(Path(name).parent for name in plan.names if is_path(name))
-    return tuple(_fingerprints(sorted(folders)))
+    folders.update(Path(name).expanduser().parent for name in plan.names if is_path(name))
+    files = {plan.store.default_path}
+    with suppress(OSError):  # a folder that can't be listed
+        files.update(path for folder in folders for path in folder.glob("*.json"))
+    return tuple(_fingerprints(sorted(files)))
 
 
-def _fingerprints(folders: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
-    for folder in folders:
-        for path in sorted(folder.glob("*.json")):
-            with suppress(OSError):  # gone since it was listed
-                status = path.stat()
-                yield str(path), status.st_mtime_ns, status.st_size, status.st_ino
+def _fingerprints(files: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
+    for path in files:
+        with suppress(OSError):  # not there, or gone since it was listed
+            status = path.stat()
+            yield str(path), status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _serve(plan: Plan, profile: PoolProfile) -> Served:
     balancer = Balancer(profile, settings=plan.settings, environ=plan.environ, transport=plan.transport)
-    patience = balancer.setting("wait_for_capacity_ms")[0] / 1000
-    return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience))
+    return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience(balancer)))
 
 
 def _pools(plan: Plan, current: Collection[str] = ()) -> list[PoolProfile]:
@@ -143,10 +149,12 @@ def _all_saved(plan: Plan, current: Collection[str]) -> Iterator[PoolProfile]:
                 _log.warning("%s is not served: %s", name, error.message)
 
 
-def _warn(pools: Iterable[PoolProfile]) -> None:
+def _warn(pools: Iterable[PoolProfile], current: Mapping[str, Served]) -> None:
     for pool in pools:
+        said = current[pool.name].balancer.profile.warnings if pool.name in current else ()
         for warning in pool.warnings:
-            _log.warning("%s: %s", pool.name, warning)
+            if warning not in said:
+                _log.warning("%s: %s", pool.name, warning)
 
 
 def _check_members(new: PoolProfile, old: PoolProfile) -> None:
@@ -179,7 +187,7 @@ def _aliases(plan: Plan, served: Collection[str]) -> dict[str, str]:
 
 def _saved_aliases(home: Path) -> dict[str, str]:
     path = home / "gateway.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
         return msgspec.json.decode(read_text(path), type=_GatewayFile).aliases

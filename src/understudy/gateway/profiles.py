@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -30,6 +31,15 @@ class Served:
     def __repr__(self) -> str:
         return f"<Served {self.name}, {self.door!r}>"
 
+    def heed_settings(self) -> None:
+        """The settings have changed: how long one may wait at the door follows from them."""
+        self.door.patience = patience(self.balancer)
+
+    @property
+    def busy(self) -> bool:
+        """Is a request inside, or waiting to get in?"""
+        return bool(self.door.inside or self.door.waiting)
+
 
 class Profiles:
     """The profiles by name. `leaving` are served no longer, but still busy."""
@@ -40,7 +50,7 @@ class Profiles:
         *,
         default: str | None = None,
         aliases: Mapping[str, str] | None = None,
-        leaving: Sequence[Balancer] = (),
+        leaving: Sequence[Served] = (),
     ) -> None:
         self.by_name = dict(served)
         self.default = default
@@ -48,9 +58,9 @@ class Profiles:
         self.leaving = tuple(leaving)
 
     async def close(self) -> None:
-        """End what is in flight."""
-        for balancer in (*self.leaving, *(served.balancer for served in self.by_name.values())):
-            await balancer.aclose()
+        """End what is in flight, all at once: none waits for another's client to take its last words."""
+        every = (*self.leaving, *self.by_name.values())
+        await asyncio.gather(*(served.balancer.aclose() for served in every))
 
     def find(self, model: str) -> Served:
         """Rule 1; raises `HttpError` 404 with the nearest name."""
@@ -84,6 +94,12 @@ class Profiles:
         likely = nearest(model, self.names())
         listed = f"did you mean {likely}?" if likely else f"there are {', '.join(self.names()[:20])}"
         return f"no profile or alias is named {shown!r}; {listed}"
+
+
+def patience(balancer: Balancer) -> float:
+    """For how many seconds a request may wait for its turn."""
+    milliseconds: int = balancer.setting("wait_for_capacity_ms")[0]
+    return milliseconds / 1000
 
 
 def _is_pattern(alias: str) -> bool:

@@ -39,12 +39,14 @@ class Reloader:
             _log.info("profiles loaded anew: %s", ", ".join(self._gateway.profiles.by_name))
 
     async def try_reload(self) -> None:
-        """Rule 2."""
+        """Rule 2; raises nothing, so that a bug of ours does not end the watch."""
         try:
             await self.reload()
         except ConfigurationError as error:
             hint = f" ({error.hint})" if error.hint else ""
             _log.error("profiles not loaded, the running ones stay: %s%s", error.message, hint)
+        except Exception:
+            _log.exception("profiles not loaded, the running ones stay: a bug in the gateway")
 
     async def watch(self) -> None:
         """Rule 1; runs until it is cancelled."""

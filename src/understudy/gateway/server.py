@@ -43,12 +43,22 @@ def listen(host: str, port: int) -> socket.socket:
     """A bound socket; raises `ListenFailed`."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        return _bound(family, address)
     except OSError as error:
         raise ListenFailed(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return bound
+    except UnicodeError:
+        raise ListenFailed(f"cannot listen on {host}:{port}: that is no name of a host") from None
+
+
+def _bound(family: int, address: Any) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class Server(uvicorn.Server):
@@ -123,9 +133,11 @@ class Server(uvicorn.Server):
         await self._unhurried(self.drain_timeout, self.gateway.until_idle())
         if self.gateway.running:
             _log.warning("%d requests are cut off: the drain timeout has passed", self.gateway.running)
-        await self.gateway.close()
+        # A client that has stopped reading takes no last words, and is not waited for.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.gateway.until_idle(), _LAST_WORDS)
+            async with asyncio.timeout(_LAST_WORDS):
+                await self.gateway.close()
+                await self.gateway.until_idle()
 
     async def _unhurried(self, seconds: float, *ends: Coroutine[Any, Any, None]) -> None:
         """Wait so many seconds, unless one of the `ends` comes before, or a second signal."""

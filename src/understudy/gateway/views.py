@@ -56,7 +56,9 @@ class Views:
         await answer_json(send, models.model(name, anthropic=request.is_anthropic), request)
 
     async def _count_tokens(self, request: Request, send: Send, client: str | None) -> None:
-        asked = await self._gateway.conversations.read(request, anthropic_client)
+        conversations = self._gateway.conversations
+        body = await request.body(conversations.body_limit)
+        asked = conversations.read(body, request, anthropic_client)
         self._gateway.profiles.find(asked.model)
         await answer_json(send, {"input_tokens": anthropic_client.count_tokens(asked.fields)}, request)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, TypedDict, Unpack, cast
+from weakref import WeakSet
 
 from understudy.config.aliases import WireFormat as WireName
 from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
@@ -19,7 +20,16 @@ from understudy.core.breaker import State
 from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
-from understudy.core.settings import REGISTRY, MemberSettings, PoolSettings, Scope, Source, check_live, lookup
+from understudy.core.settings import (
+    REGISTRY,
+    MemberSettings,
+    PoolSettings,
+    Scope,
+    Source,
+    check_live,
+    lookup,
+    lookup_live,
+)
 from understudy.core.stats import Stats
 from understudy.errors import ConfigurationError
 from understudy.library.answer import Answer
@@ -97,7 +107,8 @@ class Balancer:
         self._observers = (LoggingObserver(), *observers)
         self._pool = _pool(profile, self._option)
         self._engine = self._make_engine()
-        self._retired: list[Engine] = []
+        # A profile's earlier engines live as long as a call of theirs does, begun or not.
+        self._retired: WeakSet[Engine] = WeakSet()
 
     @classmethod
     def load(
@@ -132,7 +143,7 @@ class Balancer:
 
     async def aclose(self) -> None:
         """End what is in flight with `BalancerClosed`, and close every connection. Idempotent."""
-        for engine in (*self._retired, self._engine):
+        for engine in self._engines():
             await engine.close()
 
     def stream(self, prompt: str | Messages | ChatRequest, **fields: Any) -> ChatStream:
@@ -164,7 +175,7 @@ class Balancer:
     @property
     def busy(self) -> bool:
         """Is a request in flight?"""
-        return any(engine.busy for engine in (*self._retired, self._engine))
+        return any(engine.busy for engine in self._engines())
 
     def stats(self) -> Stats:
         """The pool at this instant; `to_dict` is the JSON, `str` the table."""
@@ -187,7 +198,7 @@ class Balancer:
         before, pool = self.profile, _pool(profile, self._option, self._session)
         pool.members = tuple(_succeeding(before, self._pool.members, profile, pool.members))
         pool.succeed(self._pool)
-        self._retired = [engine for engine in (*self._retired, self._engine) if engine.busy]
+        self._retired.add(self._engine)
         self.profile = profile
         self._pool = pool
         self._engine = self._make_engine()
@@ -207,6 +218,8 @@ class Balancer:
             raise ConfigurationError(f"{action} is no action", hint=f"there are {', '.join(_ACTIONS)}")
         _ACTIONS[action](member, self._clock.now())
         self._engine.acted(backend, action)
+        for engine in self._retired:
+            engine.wake()
 
     # Live settings
 
@@ -230,6 +243,9 @@ class Balancer:
         live = (setting.key for setting in REGISTRY if setting.scope is not Scope.MEMBER)
         return {key: self.setting(key) for key in live}
 
+    def _engines(self) -> tuple[Engine, ...]:
+        return (*self._retired, self._engine)
+
     def _make_engine(self) -> Engine:
         profile = self.profile
         return Engine(
@@ -252,7 +268,7 @@ def checked(key: str, value: Any) -> tuple[str, Any]:
     """A live setting's canonical key and checked value; text is read as on a command line."""
     if isinstance(value, str):
         return check_live(key, value)
-    setting = lookup(key)
+    setting = lookup_live(key)
     return setting.key, setting.check(value)
 
 

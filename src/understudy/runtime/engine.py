@@ -153,6 +153,7 @@ class Call:
         "_exchange",
         "_keeps_text",
         "_paused",
+        "_pausing_since",
         "_running",
         "_text",
         "_watchdog",
@@ -173,6 +174,7 @@ class Call:
         self._keeps_text = keeps_text
         self._text: list[str] = []
         self._paused = 0.0
+        self._pausing_since: float | None = None
         self.backend: str | None = None
 
     def __repr__(self) -> str:
@@ -221,7 +223,8 @@ class Call:
         """Of the seconds since `began`, those spent neither asking a backend nor waiting for one."""
         now = self._engine.clock.now()
         away = 0.0 if self._dispatch is None else self._dispatch.time_asking(now)
-        return now - began - away - self._paused
+        paused = 0.0 if self._pausing_since is None else now - self._pausing_since
+        return now - began - away - self._paused - paused
 
     async def chunks(self) -> AsyncGenerator[ChatChunk, None]:
         """The answer as it arrives; raises `RequestError` where there is none, or no whole one."""
@@ -331,14 +334,15 @@ class Call:
     async def _pause(self, wait: Wait) -> None:
         """Sleep until the instant, or until a probe settles if the step says so."""
         future = self._engine.waiter() if wait.wakes else asyncio.get_running_loop().create_future()
-        since = self._engine.clock.now()
+        self._pausing_since = self._engine.clock.now()
         try:
             await self._watchdog.guard(future, wait.until)
         except LimitPassed:
             pass
         finally:
             future.cancel()
-            self._paused += self._engine.clock.now() - since
+            self._paused += self._engine.clock.now() - self._pausing_since
+            self._pausing_since = None
 
     # Ends
 

@@ -18,11 +18,10 @@ import time
 from benches.gateway import callers, columns, loops, mock, requests, streams, wrk
 from benches.gateway.measurement import Figures, Measurement
 from benches.gateway.plan import Plan
-from benches.gateway.roster import PLAIN
+from benches.gateway.roster import PEERS
 from benches.gateway.stage import Running
 
 MEGABYTE = 1_000_000
-PEERS = [name for name in PLAIN if name != "direct"]
 PAUSE = 2.0  # seconds
 BYTES_PER_SECOND = 20 * MEGABYTE
 
@@ -47,7 +46,7 @@ async def _held(running: Running) -> Figures:
         playing = asyncio.ensure_future(streams.play(opened, request, events, opening / count))
         await asyncio.sleep(opening + 0.7)
         during = running.resident()
-        await playing
+        playing.cancel()
     return {"streams": count, "before_mb": before / MEGABYTE, "each_kb": (during - before) / count / 1e3}
 
 
@@ -106,7 +105,7 @@ def serve(running: Running, count: float) -> int:
     served = 0
     while served < count:
         connections = running.proxy.loads.connections
-        served += wrk.run(running.folder, running.target, [requests.body()], connections, 2).requests
+        served += wrk.run(running.folder, running.target, [requests.body()], connections, 1).requests
     return served
 
 

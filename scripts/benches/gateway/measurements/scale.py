@@ -11,7 +11,7 @@ from benches.gateway.stage import Running
 
 
 def take(running: Running, plan: Plan) -> Figures:
-    return saturate(running, plan.scale)
+    return saturate(running, plan.scale, plan.warm_up)
 
 
 SCALE = Measurement(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benches.gateway import columns
 from benches.gateway.measurement import Figures, Measurement
-from benches.gateway.measurements.memory import PEERS
 from benches.gateway.plan import Plan
+from benches.gateway.roster import PEERS
 from benches.gateway.stage import Running
 
 

@@ -12,18 +12,18 @@ COST = columns.figure("CPU µs a request", "cpu_us")
 RATE = columns.figure("requests/s", "per_second")
 
 
-def saturate(running: Running, seconds: float) -> Figures:
-    """After a second to warm up."""
+def saturate(running: Running, seconds: float, warm_up: float) -> Figures:
     connections = running.proxy.loads.connections
     bodies = [requests.body(model) for model in running.proxy.models]
-    wrk.run(running.folder, running.target, bodies, connections, 1)
+    if warm_up:
+        wrk.run(running.folder, running.target, bodies, connections, warm_up)
     before = running.cpu()
     load = wrk.run(running.folder, running.target, bodies, connections, seconds)
     return {"cpu_us": (running.cpu() - before) / load.requests * 1e6, "per_second": load.per_second}
 
 
 def take(running: Running, plan: Plan) -> Figures:
-    return saturate(running, plan.unary)
+    return saturate(running, plan.unary, plan.warm_up)
 
 
 UNARY = Measurement(
