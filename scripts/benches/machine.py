@@ -13,7 +13,8 @@ from pathlib import Path
 _STEAL = 7  # its column in the "cpu" line of /proc/stat, counted from the first figure
 
 
-def _ticks() -> list[int]:
+def ticks() -> list[int]:
+    """The machine's time so far, by what it was used for; empty where nobody counts it."""
     try:
         first = Path("/proc/stat").read_text().partition("\n")[0]
     except OSError:
@@ -25,10 +26,10 @@ class Steal:
     """Per cent of the machine's time stolen since this was made; None where nobody counts it."""
 
     def __init__(self) -> None:
-        self._before = _ticks()
+        self._before = ticks()
 
     def percent(self) -> float | None:
-        passed = [after - before for before, after in zip(self._before, _ticks(), strict=True)]
+        passed = [after - before for before, after in zip(self._before, ticks(), strict=True)]
         return 100 * passed[_STEAL] / max(1, sum(passed[:8])) if passed else None
 
     def __str__(self) -> str:

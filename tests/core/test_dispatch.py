@@ -1445,6 +1445,15 @@ class TestOperators:
         assert isinstance(error, NoBackendAvailable)
         assert [skip.reason for skip in error.skips] == [SkipReason.DRAINED, SkipReason.NO_KEY]
 
+    def test_one_that_is_drained_during_its_back_off_is_not_asked_again(self) -> None:
+        stage = Stage("ab")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("server_error")
+        stage.member("a").health.drained = True
+        walk.asks("b")
+        walk.answers()
+
     def test_a_circuit_forced_open_is_neither_waited_for_nor_probed_early(self) -> None:
         stage = Stage("ab")
         stage.member("a").breaker.force(State.OPEN, stage.now)

@@ -22,6 +22,7 @@ from understudy.core.settings import (
     Timeouts,
     check_live,
     lookup,
+    lookup_live,
     nearest,
 )
 from understudy.core.shapes import Integer
@@ -172,6 +173,11 @@ class TestCheckLive:
         with pytest.raises(SettingError, match="belongs to one backend") as caught:
             check_live(key, "x")
         assert caught.value.hint == "set it in that member's own profile, under ephemeralSettings"
+        with pytest.raises(SettingError, match="belongs to one backend"):
+            lookup_live(key)
+
+    def test_what_is_set_here_is_found_in_either_spelling(self) -> None:
+        assert lookup_live("timeout-ms") is lookup_live("timeout_ms") is lookup("timeout_ms")
 
     def test_error_rules_are_for_files(self) -> None:
         with pytest.raises(SettingError, match="can't be set from here") as caught:

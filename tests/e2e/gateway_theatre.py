@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +36,12 @@ PROTOCOLS: tuple[Protocol, ...] = ("openai", "anthropic")
 CLIENT_KEY = "client-key-of-alice-0123456789"
 MEMBER_KEYS = {"lead": "sk-lead-0123456789abcdef", "second": "sk-second-0123456789abcdef"}
 QUESTION = "What happens when the lead falls silent?"
+PATIENT = {
+    "timeout_ms": 20000,
+    "unary_timeout_ms": 20000,
+    "stall_timeout_ms": 20000,
+    "connect_timeout_ms": 5000,
+}
 PATHS: dict[Protocol, str] = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 
 
@@ -466,6 +472,13 @@ async def gateway_theatre(
         stack.push_async_callback(house.close)
         yield house
         await house.check_nothing_is_left()
+
+
+def patient_theatre(
+    lead: str = "fine", second: str = "fine", **options: Any
+) -> AbstractAsyncContextManager[GatewayTheatre]:
+    """The same without a hurry, for tests that are about something else than clocks."""
+    return gateway_theatre(lead, second, **{**PATIENT, **options})
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from tests.e2e.gateway_theatre import (
     Protocol,
     Reply,
     authorized,
-    gateway_theatre,
+    patient_theatre,
 )
 from tests.e2e.servers import Peer, Server, serve
 from understudy.faults import TEXT, TOKENS
@@ -128,7 +128,7 @@ def headers_of(request: bytes) -> dict[str, str]:
 async def test_every_field_reaches_a_member_of_the_same_format_byte_by_byte(agent: Protocol) -> None:
     async with (
         recording(agent) as server,
-        gateway_theatre(speaks=agent, urls={"lead": server.url}, default="evening") as house,
+        patient_theatre(speaks=agent, urls={"lead": server.url}, default="evening") as house,
     ):
         reply = await send(house, agent, fixture(agent))
         assert (reply.status, reply.text, reply.dones) == (200, "Hi", 1)
@@ -146,7 +146,7 @@ async def test_every_field_reaches_a_member_of_the_same_format_byte_by_byte(agen
 async def test_of_the_head_only_what_the_format_is_about_goes_on(agent: Protocol) -> None:
     async with (
         recording(agent) as server,
-        gateway_theatre(speaks=agent, urls={"lead": server.url}, default="evening") as house,
+        patient_theatre(speaks=agent, urls={"lead": server.url}, default="evening") as house,
     ):
         await send(house, agent, fixture(agent))
         (request,) = server.requests
@@ -172,7 +172,7 @@ async def test_a_clients_key_never_goes_upstream_however_it_is_given(
 ) -> None:
     async with (
         recording(members) as server,
-        gateway_theatre(speaks=members, urls={"lead": server.url}, default="evening") as house,
+        patient_theatre(speaks=members, urls={"lead": server.url}, default="evening") as house,
     ):
         for headers in (*map(authorized, PROTOCOLS), {"x-api-key": CLIENT_KEY, **authorized("openai")}):
             # A query is nothing that we read, but it must not leak either.
@@ -191,7 +191,7 @@ async def test_a_clients_key_never_goes_upstream_however_it_is_given(
 async def test_settings_of_ours_never_go_on_and_are_named(agent: Protocol, members: Protocol) -> None:
     async with (
         recording(members) as server,
-        gateway_theatre(speaks=members, urls={"lead": server.url}, default="evening") as house,
+        patient_theatre(speaks=members, urls={"lead": server.url}, default="evening") as house,
     ):
         reply = await send(house, agent, with_fields(fixture(agent), SETTINGS))
         assert (reply.status, reply.text) == (200, "Hi")
@@ -208,7 +208,7 @@ async def test_settings_of_ours_never_go_on_and_are_named(agent: Protocol, membe
 async def test_anthropic_beta_means_nothing_to_a_member_of_another_format() -> None:
     async with (
         recording("openai") as server,
-        gateway_theatre(urls={"lead": server.url}, default="evening") as house,
+        patient_theatre(urls={"lead": server.url}, default="evening") as house,
     ):
         assert (await send(house, "anthropic", fixture("anthropic"))).text == "Hi"
         assert not [name for name in headers_of(server.requests[0]) if name.startswith("anthropic")]
@@ -216,7 +216,7 @@ async def test_anthropic_beta_means_nothing_to_a_member_of_another_format() -> N
 
 @AGENTS
 async def test_a_second_member_gets_the_same_bytes(agent: Protocol) -> None:
-    async with gateway_theatre("status 500", speaks=agent, default="evening") as house:
+    async with patient_theatre("status 500", speaks=agent, default="evening") as house:
         reply = await send(house, agent, fixture(agent))
         assert (reply.text, reply.model) == (TEXT, "second-model")
         bodies = [house.lead.requests[0].body, house.lead.requests[1].body, house.second.requests[0].body]
@@ -231,7 +231,7 @@ async def test_a_second_member_gets_the_same_bytes(agent: Protocol) -> None:
 
 async def test_the_openai_style_agent_reaches_an_anthropic_member_in_anthropics_words() -> None:
     came = json.loads(fixture("openai"))
-    async with gateway_theatre(speaks="anthropic", default="evening") as house:
+    async with patient_theatre(speaks="anthropic", default="evening") as house:
         reply = await send(house, "openai", fixture("openai"))
         assert (reply.status, reply.text, reply.dones) == (200, TEXT, 1)
         (request,) = house.lead.requests
@@ -319,7 +319,7 @@ def _result(call: str, text: str) -> dict[str, Any]:
 
 async def test_the_anthropic_style_agent_reaches_an_openai_member_in_openais_words() -> None:
     came = json.loads(fixture("anthropic"))
-    async with gateway_theatre(speaks="openai", default="evening") as house:
+    async with patient_theatre(speaks="openai", default="evening") as house:
         reply = await send(house, "anthropic", fixture("anthropic"))
         assert (reply.status, reply.text, reply.dones) == (200, TEXT, 1)
         (request,) = house.lead.requests
@@ -382,7 +382,7 @@ async def test_the_anthropic_style_agent_reaches_an_openai_member_in_openais_wor
 
 @pytest.mark.parametrize("members", PROTOCOLS)
 async def test_the_openai_style_agents_sdk_reads_the_answer(members: Protocol) -> None:
-    async with gateway_theatre("tools 2 with-text split=3", speaks=members, default="evening") as house:
+    async with patient_theatre("tools 2 with-text split=3", speaks=members, default="evening") as house:
         stream = await house.openai.post(
             "/chat/completions",
             body=json.loads(fixture("openai")),
@@ -407,7 +407,7 @@ async def test_the_openai_style_agents_sdk_reads_the_answer(members: Protocol) -
 
 @pytest.mark.parametrize("members", PROTOCOLS)
 async def test_the_anthropic_style_agents_sdk_reads_the_answer(members: Protocol) -> None:
-    async with gateway_theatre(
+    async with patient_theatre(
         "reasoning 4 + tools 2 with-text split=3", speaks=members, default="evening"
     ) as house:
         stream = await house.anthropic.post(
@@ -441,7 +441,7 @@ async def test_the_anthropic_style_agents_sdk_reads_the_answer(members: Protocol
 @pytest.mark.parametrize("members", PROTOCOLS)
 async def test_the_anthropic_sdks_beta_face_works_like_the_plain_one(members: Protocol) -> None:
     came = json.loads(fixture("anthropic"))
-    async with gateway_theatre(speaks=members, aliases={"claude-*": "evening"}) as house:
+    async with patient_theatre(speaks=members, aliases={"claude-*": "evening"}) as house:
         message = await house.anthropic.beta.messages.create(
             model=came["model"],
             max_tokens=100,
@@ -462,7 +462,7 @@ async def test_what_one_backend_thought_is_not_shown_to_another_that_could_not_b
     members: Protocol,
 ) -> None:
     """Thoughts of an OpenAI backend have no signature; handed back, Anthropic would refuse them."""
-    async with gateway_theatre("reasoning 4", speaks="openai") as house:
+    async with patient_theatre("reasoning 4", speaks="openai") as house:
         first = await house.anthropic.messages.create(
             model="evening", max_tokens=100, messages=[{"role": "user", "content": "Think."}]
         )
@@ -472,7 +472,7 @@ async def test_what_one_backend_thought_is_not_shown_to_another_that_could_not_b
         {"role": "assistant", "content": [block.model_dump() for block in first.content]},
         {"role": "user", "content": "Once more."},
     ]
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         await house.anthropic.messages.create(model="evening", max_tokens=100, messages=turns)
         sent = house.lead.requests[0].body["messages"][1]["content"]
         assert sent == TEXT if members == "openai" else [block["type"] for block in sent] == ["text"]

@@ -48,7 +48,7 @@ def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]
     for name in ("", "understudy", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
         caplog.set_level(logging.DEBUG, name)
     yield
-    for record in caplog.records:
+    for record in caplog.get_records("call"):
         said = logging.Formatter().format(record)
         assert not [secret for secret in HIDDEN if secret in said]
         assert record.exc_info is None, said
@@ -627,7 +627,7 @@ async def test_chunk_comments_without_end_are_refused() -> None:
 
 async def test_a_body_in_thousands_of_tiny_chunks_is_taken() -> None:
     async with gateway() as open_house:
-        body = json.dumps(chat(messages=[{"role": "user", "content": "x" * 30_000}])).encode()
+        body = json.dumps(chat(messages=[{"role": "user", "content": "x" * 150_000}])).encode()
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
 
         assert (await open_house.say(request(CHAT, CHUNKED) + chunks + b"0\r\n\r\n")).text == TEXT
@@ -932,7 +932,7 @@ async def test_who_has_no_key_is_not_let_in(path: str, line: str) -> None:
         assert not open_house.lead.requests
 
 
-async def test_no_answer_repeats_a_key() -> None:
+async def test_no_answer_repeats_a_key(caplog: pytest.LogCaptureFixture) -> None:
     async with gateway(
         "500 message='your key upstream-lead is bad'; 400 message='upstream-lead'"
     ) as open_house:
@@ -941,6 +941,7 @@ async def test_no_answer_repeats_a_key() -> None:
             answer = await open_house.post(CHAT, chat(), AUTHORIZATION)
             assert answer.status in (400, 502)
             assert not [secret for secret in HIDDEN if secret.encode() in answer.head + answer.body]
+    assert "[LB:failover] Trying backend: lead" in caplog.text  # So there is a log to look at.
 
 
 # Leaving

@@ -30,7 +30,7 @@ from tests.e2e.gateway_theatre import (
     Protocol,
     asking,
     authorized,
-    gateway_theatre,
+    patient_theatre,
     visit,
 )
 from tests.e2e.theatre import left_within_a_second
@@ -87,7 +87,7 @@ async def texts(sdk: Protocol, stream: Any) -> AsyncIterator[str]:
 
 @MEMBERS
 async def test_openai_unary(members: Protocol) -> None:
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         raw = await house.openai.chat.completions.with_raw_response.create(model="evening", messages=MESSAGES)
         ChatCompletion.model_validate_json(raw.content)
         answer = raw.parse()
@@ -104,7 +104,7 @@ async def test_openai_unary(members: Protocol) -> None:
 
 @MEMBERS
 async def test_anthropic_unary(members: Protocol) -> None:
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         raw = await house.anthropic.messages.with_raw_response.create(
             model="evening", max_tokens=1000, messages=MESSAGES
         )
@@ -122,7 +122,7 @@ async def test_anthropic_unary(members: Protocol) -> None:
 
 @MEMBERS
 async def test_openai_stream(members: Protocol) -> None:
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         stream = await say(house, "openai", stream=True, stream_options={"include_usage": True})
         chunks = [chunk async for chunk in stream]
         for chunk in chunks:
@@ -142,14 +142,14 @@ async def test_openai_stream(members: Protocol) -> None:
 
 @MEMBERS
 async def test_openai_stream_without_usage_has_a_choice_in_every_chunk(members: Protocol) -> None:
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         chunks = [chunk async for chunk in await say(house, "openai", stream=True)]
         assert all(len(chunk.choices) == 1 for chunk in chunks)
 
 
 @MEMBERS
 async def test_anthropic_stream(members: Protocol) -> None:
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         events = [event async for event in await say(house, "anthropic", stream=True)]
         for event in events:
             ANTHROPIC_EVENT.validate_python(event.model_dump())
@@ -170,7 +170,7 @@ async def test_anthropic_stream(members: Protocol) -> None:
 
 @MEMBERS
 async def test_both_sdks_own_accumulators_put_a_stream_together(members: Protocol) -> None:
-    async with gateway_theatre("reasoning 5; tools 2 with-text", speaks=members) as house:
+    async with patient_theatre("reasoning 5; tools 2 with-text", speaks=members) as house:
         async with house.anthropic.messages.stream(
             model="evening", max_tokens=1000, messages=MESSAGES
         ) as stream:
@@ -194,7 +194,7 @@ async def test_both_sdks_own_accumulators_put_a_stream_together(members: Protoco
 @MEMBERS
 @STREAM_AND_UNARY
 async def test_openai_parallel_tool_calls(members: Protocol, streamed: bool) -> None:
-    async with gateway_theatre("tools 3 split=1", speaks=members) as house:
+    async with patient_theatre("tools 3 split=1", speaks=members) as house:
         answer = await say(house, "openai", stream=streamed, tools=OPENAI_TOOLS, tool_choice="required")
         if streamed:
             calls: dict[int, list[str]] = {}
@@ -230,7 +230,7 @@ async def test_openai_parallel_tool_calls(members: Protocol, streamed: bool) -> 
 @STREAM_AND_UNARY
 async def test_anthropic_parallel_tool_calls(members: Protocol, streamed: bool) -> None:
     script = "tools 3 split=1" + (" interleaved" if members == "openai" else "")
-    async with gateway_theatre(script, speaks=members) as house:
+    async with patient_theatre(script, speaks=members) as house:
         answer = await say(
             house, "anthropic", stream=streamed, tools=ANTHROPIC_TOOLS, tool_choice={"type": "any"}
         )
@@ -291,7 +291,7 @@ async def test_openai_images_system_prompts_and_tool_results_reach_the_member_in
         },
         {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees"},
     ]
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         await say(house, "openai", messages=messages, max_tokens=99, stop=["END"], temperature=0.5)
         body = house.lead.requests[0].body
         assert (body["model"], body["max_tokens"], body["temperature"]) == ("lead-model", 99, 0.5)
@@ -362,7 +362,7 @@ async def test_anthropic_images_system_prompts_and_tool_results_reach_the_member
             ],
         },
     ]
-    async with gateway_theatre(speaks=members) as house:
+    async with patient_theatre(speaks=members) as house:
         await say(
             house,
             "anthropic",
@@ -410,7 +410,7 @@ async def test_anthropic_images_system_prompts_and_tool_results_reach_the_member
 async def test_why_an_answer_ended_is_said_in_each_protocols_own_word(
     script: str, in_openai: str, in_anthropic: str, members: Protocol, streamed: bool
 ) -> None:
-    async with gateway_theatre(script, speaks=members) as house:
+    async with patient_theatre(script, speaks=members) as house:
         answer = await say(house, "openai", stream=streamed)
         if streamed:
             reasons = [chunk.choices[0].finish_reason async for chunk in answer]
@@ -428,10 +428,10 @@ async def test_why_an_answer_ended_is_said_in_each_protocols_own_word(
 
 
 async def test_several_choices_are_given_by_members_that_can() -> None:
-    async with gateway_theatre() as house:
+    async with patient_theatre() as house:
         answer = await say(house, "openai", n=2)
         assert [choice.message.content for choice in answer.choices] == [TEXT, TEXT]
-    async with gateway_theatre(speaks="anthropic") as house:
+    async with patient_theatre(speaks="anthropic") as house:
         with pytest.raises(openai.BadRequestError, match="one choice"):
             await say(house, "openai", n=2)
 
@@ -505,7 +505,7 @@ async def test_the_sdk_raises_its_own_exception(
     members: Protocol,
     streamed: bool,
 ) -> None:
-    async with gateway_theatre(script, script, speaks=members, **settings) as house:
+    async with patient_theatre(script, script, speaks=members, **settings) as house:
         with pytest.raises(in_openai if sdk == "openai" else in_anthropic) as raised:
             await say(house, sdk, stream=streamed)
         error: Any = raised.value
@@ -520,7 +520,7 @@ async def test_the_sdk_raises_its_own_exception(
 @SDKS
 async def test_a_wrong_key_a_missing_key_and_an_unknown_model(sdk: Protocol) -> None:
     errors: Any = openai if sdk == "openai" else anthropic
-    async with gateway_theatre() as house:
+    async with patient_theatre() as house:
         with pytest.raises(errors.NotFoundError, match="did you mean evening") as raised:
             await say(house, sdk, model="evning")
         assert raised.value.response.status_code == 404
@@ -537,7 +537,7 @@ async def test_open_circuits_a_bug_of_ours_and_a_body_that_is_too_large(sdk: Pro
     errors: Any = openai if sdk == "openai" else anthropic
     unavailable = errors.InternalServerError if sdk == "openai" else anthropic.ServiceUnavailableError
     too_large = errors.APIStatusError if sdk == "openai" else anthropic.ContentTooLargeError
-    async with gateway_theatre("status 500", "status 500", circuit_breaker_failure_threshold=1) as house:
+    async with patient_theatre("status 500", "status 500", circuit_breaker_failure_threshold=1) as house:
         with pytest.raises(errors.InternalServerError):
             await say(house, sdk)
         with pytest.raises(unavailable, match="circuit breakers open") as raised:
@@ -548,7 +548,7 @@ async def test_open_circuits_a_bug_of_ours_and_a_body_that_is_too_large(sdk: Pro
         with pytest.raises(too_large, match="larger than 1000 bytes") as raised:
             await say(house, sdk, messages=[{"role": "user", "content": "x" * 2000}])
         assert raised.value.status_code == 413
-    async with gateway_theatre(transport=Trap()) as house:
+    async with patient_theatre(transport=Trap()) as house:
         for streamed in (True, False):
             with pytest.raises(errors.InternalServerError, match="a bug of the gateway's own") as raised:
                 await say(house, sdk, stream=streamed)
@@ -560,7 +560,7 @@ async def test_open_circuits_a_bug_of_ours_and_a_body_that_is_too_large(sdk: Pro
 async def test_a_bug_of_ours_after_content_is_no_proper_end(sdk: Protocol) -> None:
     errors: Any = openai if sdk == "openai" else anthropic
     beginning = b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"Hello"}}]}\n\n'
-    async with gateway_theatre(transport=Trap(beginning)) as house:
+    async with patient_theatre(transport=Trap(beginning)) as house:
         stream = await say(house, sdk, stream=True)
         got: list[str] = []
         with pytest.raises((errors.APIConnectionError, httpx2.RemoteProtocolError)):
@@ -576,7 +576,7 @@ async def test_a_stream_that_breaks_off_raises_after_its_content(
     script: str, sdk: Protocol, members: Protocol
 ) -> None:
     errors: Any = openai if sdk == "openai" else anthropic
-    async with gateway_theatre(script, speaks=members) as house:
+    async with patient_theatre(script, speaks=members, stall_timeout_ms=300) as house:
         stream = await say(house, sdk, stream=True)
         got: list[str] = []
         with pytest.raises(errors.APIError, match="lead broke off after its first content") as raised:
@@ -595,7 +595,7 @@ async def _read(items: AsyncIterator[str], into: list[str]) -> None:
 @MEMBERS
 @SDKS
 async def test_comments_are_nothing_to_an_sdk(sdk: Protocol, members: Protocol) -> None:
-    async with gateway_theatre("delay 0.2s", speaks=members, comment_seconds=0.02) as house:
+    async with patient_theatre("delay 0.2s", speaks=members, comment_seconds=0.02) as house:
         assert "".join([text async for text in texts(sdk, await say(house, sdk, stream=True))]) == TEXT
 
 
@@ -603,7 +603,7 @@ async def test_comments_are_nothing_to_an_sdk(sdk: Protocol, members: Protocol) 
 async def test_when_all_fail_after_comments_the_sdk_raises_too(sdk: Protocol) -> None:
     errors: Any = openai if sdk == "openai" else anthropic
     script = "delay 0.1s + status 500"
-    async with gateway_theatre(script, script, comment_seconds=0.02) as house:
+    async with patient_theatre(script, script, comment_seconds=0.02) as house:
         stream = await say(house, sdk, stream=True)
         got: list[str] = []
         with pytest.raises(errors.APIError, match="All backends failed"):
@@ -625,7 +625,6 @@ LEAVING: list[tuple[str, str, dict[str, Any], bool]] = [
     ("unary, in the back-off", "status 500", {"failover_retry_delay_ms": 5000}, False),
     ("while a rate limit is waited out", "429 retry-after-ms=1900", {}, False),
 ]  # fmt: skip
-PATIENT: dict[str, Any] = {"timeout_ms": 20000, "unary_timeout_ms": 20000, "stall_timeout_ms": 20000}
 
 
 @MEMBERS
@@ -635,7 +634,7 @@ PATIENT: dict[str, Any] = {"timeout_ms": 20000, "unary_timeout_ms": 20000, "stal
 async def test_f64_a_cancelled_call_ends_the_attempt_within_a_second(
     script: str, settings: dict[str, Any], streamed: bool, sdk: Protocol, members: Protocol
 ) -> None:
-    async with gateway_theatre(script, speaks=members, **PATIENT, **settings) as house:
+    async with patient_theatre(script, speaks=members, **settings) as house:
         task = asyncio.create_task(
             say(house, sdk, stream=streamed, extra_headers={"x-request-id": "leaving-1"})
         )
@@ -650,7 +649,7 @@ async def test_f64_a_cancelled_call_ends_the_attempt_within_a_second(
 @MEMBERS
 @SDKS
 async def test_f64_a_closed_stream_ends_the_attempt_within_a_second(sdk: Protocol, members: Protocol) -> None:
-    async with gateway_theatre("stall after=20", speaks=members, **PATIENT) as house:
+    async with patient_theatre("stall after=20", speaks=members) as house:
         stream = await say(house, sdk, stream=True, extra_headers={"x-request-id": "leaving-1"})
         got = [text async for text in _first(20, texts(sdk, stream))]
         assert "".join(got) == "".join(TOKENS[:20])
@@ -668,7 +667,7 @@ async def test_f64_a_client_that_leaves_the_queue_is_asked_for_nowhere(
     sdk: Protocol, members: Protocol, streamed: bool
 ) -> None:
     door = Door(1, 10, 20.0)
-    async with gateway_theatre("stall after=20", speaks=members, door=door, **PATIENT) as house:
+    async with patient_theatre("stall after=20", speaks=members, door=door) as house:
         stream = await say(house, sdk, stream=True)
         waiting = asyncio.create_task(say(house, sdk, stream=streamed))
         async with asyncio.timeout(1):
@@ -720,7 +719,7 @@ async def _check_neutral(house: GatewayTheatre, left: float) -> None:
 @SDKS
 async def test_a_full_queue_is_503(sdk: Protocol) -> None:
     unavailable: Any = openai.InternalServerError if sdk == "openai" else anthropic.ServiceUnavailableError
-    async with gateway_theatre("stall after=20", door=Door(1, 0, 20.0), **PATIENT) as house:
+    async with patient_theatre("stall after=20", door=Door(1, 0, 20.0)) as house:
         stream = await say(house, sdk, stream=True)
         with pytest.raises(unavailable, match="this profile is busy") as raised:
             await say(house, sdk)
@@ -746,7 +745,7 @@ def _raw(house: GatewayTheatre, sdk: Protocol) -> Raw:
 async def test_the_headers_say_who_answered_and_what_it_took(
     sdk: Protocol, members: Protocol, streamed: bool
 ) -> None:
-    async with gateway_theatre("delay 0.1s + status 500", speaks=members) as house:
+    async with patient_theatre("delay 0.1s + status 500", speaks=members) as house:
         create = _raw(house, sdk)
         headers = (await create(**asking(sdk, stream=streamed))).headers
         assert headers["x-request-id"].startswith("req_")
@@ -764,7 +763,7 @@ async def test_the_headers_say_who_answered_and_what_it_took(
 
 @SDKS
 async def test_the_time_that_a_client_takes_to_send_is_no_overhead(sdk: Protocol) -> None:
-    async with gateway_theatre() as house, visit(house.port, sdk) as visitor:
+    async with patient_theatre() as house, visit(house.port, sdk) as visitor:
         body = json.dumps(asking(sdk)).encode()
         headers = {**authorized(sdk), "content-length": str(len(body))}
         await visitor.send("POST", PATHS[sdk], headers, b"")
@@ -778,7 +777,7 @@ async def test_the_time_that_a_client_takes_to_send_is_no_overhead(sdk: Protocol
 
 @SDKS
 async def test_a_place_in_the_queue_is_taken_in_turn_and_waiting_for_it_is_no_overhead(sdk: Protocol) -> None:
-    async with gateway_theatre("delay 0.2s after=20; fine", door=Door(1, 10, 20.0)) as house:
+    async with patient_theatre("delay 0.2s after=20; fine", door=Door(1, 10, 20.0)) as house:
         first = asyncio.create_task(house.ask(sdk, stream=True))
         await house.lead.wait_for_requests(1)
         raw = await _raw(house, sdk)(**asking(sdk))
@@ -794,7 +793,7 @@ async def test_a_place_in_the_queue_is_taken_in_turn_and_waiting_for_it_is_no_ov
 async def test_a_connection_is_as_good_as_new_after_a_refusal_or_a_failure(sdk: Protocol) -> None:
     """One connection throughout: what was not read of a refused body is not taken for the next request."""
     async with (
-        gateway_theatre("cut after=20; 2x status 400; fine", speaks=sdk) as house,
+        patient_theatre("cut after=20; 2x status 400; fine", speaks=sdk) as house,
         visit(house.port, sdk) as visitor,
     ):
         large = {"messages": [{"role": "user", "content": "x" * 300_000}]}
@@ -819,7 +818,7 @@ async def test_a_connection_is_as_good_as_new_after_a_refusal_or_a_failure(sdk: 
 
 
 async def test_http_10_and_a_client_that_waits_for_a_word_before_it_sends_are_served() -> None:
-    async with gateway_theatre() as house, visit(house.port) as visitor:
+    async with patient_theatre() as house, visit(house.port) as visitor:
         body = json.dumps(asking("openai", stream=True)).encode()
         head = f"x-api-key: {CLIENT_KEY}\r\ncontent-length: {len(body)}\r\n".encode()
         line = b"POST /v1/chat/completions HTTP/"
@@ -841,7 +840,7 @@ async def test_http_10_and_a_client_that_waits_for_a_word_before_it_sends_are_se
 @STREAM_AND_UNARY
 async def test_headers_of_an_error(sdk: Protocol, streamed: bool) -> None:
     errors: Any = openai if sdk == "openai" else anthropic
-    async with gateway_theatre("429 retry-after=60", "429 retry-after=29.5", retry_after_max_ms=1) as house:
+    async with patient_theatre("429 retry-after=60", "429 retry-after=29.5", retry_after_max_ms=1) as house:
         with pytest.raises(errors.RateLimitError) as raised:
             await say(house, sdk, stream=streamed, extra_headers={"x-request-id": "mine-2"})
         headers = raised.value.response.headers
@@ -855,7 +854,7 @@ async def test_headers_of_an_error(sdk: Protocol, streamed: bool) -> None:
 
 @SDKS
 async def test_each_sdk_finds_the_request_id_where_it_looks_for_it(sdk: Protocol) -> None:
-    async with gateway_theatre() as house:
+    async with patient_theatre() as house:
         answer = await say(house, sdk, extra_headers={"x-request-id": "mine-4"})
         assert answer._request_id == "mine-4"
         errors: Any = openai if sdk == "openai" else anthropic
@@ -868,7 +867,7 @@ async def test_each_sdk_finds_the_request_id_where_it_looks_for_it(sdk: Protocol
 
 
 async def test_models_are_listed_and_found_by_both_sdks() -> None:
-    async with gateway_theatre(aliases={"gpt-5": "evening", "claude-*": "evening"}) as house:
+    async with patient_theatre(aliases={"gpt-5": "evening", "claude-*": "evening"}) as house:
         listed = await house.openai.models.list()
         assert [model.id for model in listed.data] == ["evening", "gpt-5"]
         assert {(model.object, model.owned_by) for model in listed.data} == {("model", "understudy")}
@@ -889,18 +888,18 @@ async def test_models_are_listed_and_found_by_both_sdks() -> None:
 @SDKS
 async def test_a_model_may_be_an_alias_a_pattern_or_fall_to_the_default(sdk: Protocol) -> None:
     aliases = {"gpt-5": "evening", "claude-*": "evening"}
-    async with gateway_theatre(aliases=aliases) as house:
+    async with patient_theatre(aliases=aliases) as house:
         for model in ("gpt-5", "claude-of-next-year"):
             answer = await say(house, sdk, model=model)
             assert answer.model == "lead-model", "as the backend wrote it"
-    async with gateway_theatre(default="evening") as house:
+    async with patient_theatre(default="evening") as house:
         raw = await _raw(house, sdk)(**asking(sdk, model="whatever-agents-send"))
         assert raw.headers["x-understudy-profile"] == "evening"
         assert house.lead.requests[0].model == "lead-model"
 
 
 async def test_anthropic_counts_tokens_without_asking_anybody() -> None:
-    async with gateway_theatre() as house:
+    async with patient_theatre() as house:
         count = house.anthropic.messages.count_tokens
         few = (await count(model="evening", messages=MESSAGES)).input_tokens
         many = (
@@ -918,7 +917,7 @@ async def test_anthropic_counts_tokens_without_asking_anybody() -> None:
 
 @SDKS
 async def test_paths_are_the_same_without_v1_or_with_one_too_many(sdk: Protocol) -> None:
-    async with gateway_theatre() as house:
+    async with patient_theatre() as house:
         client: Any = house.openai if sdk == "openai" else house.anthropic
         for base_url in (house.origin, f"{house.origin}/", f"{house.origin}/v1", f"{house.origin}/v1/"):
             moved = client.with_options(base_url=base_url)
@@ -938,7 +937,7 @@ async def _curl(house: GatewayTheatre, path: str, headers: dict[str, str], body:
 @SDKS
 async def test_plain_use_as_with_curl_takes_either_way_of_giving_a_key(sdk: Protocol) -> None:
     key = "client-key-of-bob-0123456789"
-    async with gateway_theatre() as house:
+    async with patient_theatre() as house:
         for path in (PATHS[sdk], PATHS[sdk].removeprefix("/v1"), PATHS[sdk] + "/", PATHS[sdk] + "?beta=true"):
             for headers in ({"authorization": f"bearer {key}"}, {"x-api-key": key}):
                 async with _curl(house, path, headers, asking(sdk)) as reply:

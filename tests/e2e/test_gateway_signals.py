@@ -14,7 +14,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from tests.e2e.gateway_theatre import (
     asking,
     visit,
 )
-from tests.e2e.theatre import left_within_a_second
 from understudy.faults import TEXT, FaultProvider
 
 BOTH = pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -68,7 +67,14 @@ class House:
             await asyncio.sleep(0.01)
         return time.monotonic() - began
 
-    async def check_left(self, within: float) -> None:
+    async def until_refused(self) -> None:
+        """Nobody listens any more."""
+        async with asyncio.timeout(3):
+            with suppress(ConnectionRefusedError):
+                while await self.request("/health/liveness"):
+                    await asyncio.sleep(0.01)
+
+    async def check_left(self, within: float = 5.0) -> None:
         """With status 0, and nothing to say on stderr but what it logs."""
         async with asyncio.timeout(within):
             assert await self.process.wait() == 0
@@ -115,11 +121,11 @@ async def test_f71_on_sigterm_new_requests_are_refused_politely_and_the_stream_f
     tmp_path: Path, protocol: Protocol
 ) -> None:
     async with (
-        serving(tmp_path, "delay 1s after=20", protocol, "--drain-delay", "0.6") as house,
+        serving(tmp_path, "delay 1.2s after=20", protocol, "--drain-delay", "0.8") as house,
         house.stream(protocol) as visitor,
     ):
         house.process.send_signal(signal.SIGTERM)
-        assert await house.until_draining() < 0.3, "readiness is off at once"
+        assert await house.until_draining() < 0.5, "readiness is off at once"
         assert (await house.request("/health/liveness")).status == 200
         for path in ("/health/readiness", PATHS[protocol], "/v1/models"):
             refused = await house.request(path, protocol)
@@ -131,9 +137,8 @@ async def test_f71_on_sigterm_new_requests_are_refused_politely_and_the_stream_f
         assert len(house.provider.requests) == 1
         reply = await visitor.read_rest()
         assert (reply.text, reply.error, reply.dones, reply.whole) == (TEXT, None, 1, True)
-        await house.check_left(within=1)
-        with pytest.raises(ConnectionRefusedError):
-            await house.request("/health/liveness")
+        await house.check_left()
+        await house.until_refused()
 
 
 @BOTH
@@ -148,13 +153,13 @@ async def test_f71_what_does_not_finish_in_time_ends_with_an_error_of_the_protoc
         told = time.monotonic()
         house.process.send_signal(signal.SIGTERM)
         reply = await visitor.read_rest()
-        assert 0.35 < time.monotonic() - told < 1.5
+        assert 0.35 < time.monotonic() - told < 3
         assert (reply.whole, reply.dones) == (True, 0)
         assert reply.error is not None
         assert reply.error["code"] == "shutting_down"
         assert reply.events[-1].name == ("error" if protocol == "anthropic" else "message")
-        await left_within_a_second(house.provider, house.provider.requests[0], told + 0.4)
-        await house.check_left(within=2)
+        assert await house.provider.wait_closed(house.provider.requests[0]) - told < 3
+        await house.check_left()
 
 
 @pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
@@ -171,21 +176,19 @@ async def test_f71_a_second_signal_ends_it_at_once(tmp_path: Path, again: signal
         assert reply.error is not None
         assert reply.error["code"] == "shutting_down"
         assert time.monotonic() - told < 1
-        await house.check_left(within=2)
+        await house.check_left()
 
 
 async def test_f71_sigint_does_not_wait_for_others_to_notice(tmp_path: Path) -> None:
     async with (
-        serving(tmp_path, "delay 0.4s after=20", "anthropic", "--drain-delay", "20") as house,
+        serving(tmp_path, "delay 0.6s after=20", "anthropic", "--drain-delay", "20") as house,
         house.stream("anthropic") as visitor,
     ):
         house.process.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.2)
-        with pytest.raises(ConnectionRefusedError):
-            await house.request("/health/liveness")
+        await house.until_refused()
         reply = await visitor.read_rest()
         assert (reply.text, reply.dones, reply.whole) == (TEXT, 1, True)
-        await house.check_left(within=2)
+        await house.check_left()
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
@@ -193,7 +196,7 @@ async def test_f71_with_nothing_open_it_leaves_right_away(tmp_path: Path, told: 
     async with serving(tmp_path, "fine", "openai", "--drain-delay", "0.1") as house:
         assert (await house.request(PATHS["openai"])).text == TEXT
         house.process.send_signal(told)
-        await house.check_left(within=1.5)
+        await house.check_left(within=3)
 
 
 async def test_f71_a_unary_request_in_flight_is_answered_too(tmp_path: Path) -> None:
@@ -202,4 +205,4 @@ async def test_f71_a_unary_request_in_flight_is_answered_too(tmp_path: Path) -> 
         await house.provider.wait_for_requests(1)
         house.process.send_signal(signal.SIGTERM)
         assert (await asked).text == TEXT
-        await house.check_left(within=1)
+        await house.check_left()

@@ -48,11 +48,11 @@ def chat(**fields: Any) -> dict[str, Any]:
 class House:
     """One evening's gateway."""
 
-    def __init__(self, gateway: Gateway, lead: FaultProvider, second: FaultProvider, server: Any) -> None:
+    def __init__(self, gateway: Gateway, lead: FaultProvider, second: FaultProvider, port: int) -> None:
         self.gateway = gateway
         self.lead = lead
         self.second = second
-        self.port: int = server.sockets[0].getsockname()[1]
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -118,21 +118,34 @@ async def house(
     async with FaultProvider(lead) as first, FaultProvider(second) as other:
         urls = {"lead": lead_url or first.base_url, "second": other.base_url}
         gateway = _gateway(urls, Door(limit, queue, 1.0), Keys(keys), settings)
-        options = {**edge.options(), "http": protocol, "timeout_keep_alive": keep_alive}
-        config = uvicorn.Config(cast(Any, gateway), **options)
-        config.load()
-        state = ServerState()
-        listener = await asyncio.get_running_loop().create_server(
-            lambda: protocol(config, state, {}), "127.0.0.1", 0, ssl=tls
-        )
-        try:
-            yield House(gateway, first, other, listener)
-        finally:
-            listener.close()
-            for connection in list(state.connections):
-                cast(EdgeProtocol, connection).transport.abort()
-            await asyncio.gather(*state.tasks)
-            await gateway.close()
+        async with listening(gateway, protocol=protocol, keep_alive=keep_alive, tls=tls) as port:
+            yield House(gateway, first, other, port)
+        await gateway.close()
+
+
+@asynccontextmanager
+async def listening(
+    application: Any,
+    *,
+    protocol: type[EdgeProtocol] = EdgeProtocol,
+    keep_alive: float = 75,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """A port where this application answers, through our own protocol."""
+    options = {**edge.options(), "http": protocol, "timeout_keep_alive": keep_alive}
+    config = uvicorn.Config(application, **options)
+    config.load()
+    state = ServerState()
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: protocol(config, state, {}), "127.0.0.1", 0, ssl=tls
+    )
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for connection in list(state.connections):
+            cast(EdgeProtocol, connection).transport.abort()
+        await asyncio.gather(*state.tasks)
 
 
 def _gateway(urls: Mapping[str, str], door: Door, keys: Keys, settings: dict[str, Any]) -> Gateway:

@@ -81,6 +81,19 @@ async def test_nobody_overtakes_the_queue() -> None:
     await late
 
 
+async def test_nor_where_the_limit_was_raised() -> None:
+    door = Door(limit=1, queue=2, patience=60)
+    await door.enter()
+    (waiting,) = await queue(door, 1)
+    door.limit = 2
+    (late,) = await queue(door, 1)
+
+    assert not late.done()
+    for task in (waiting, late):
+        door.leave()
+        await task
+
+
 async def test_who_waits_may_leave_the_queue() -> None:
     door = Door(limit=1, queue=2, patience=60)
     await door.enter()

@@ -5,8 +5,10 @@ What it refuses, and when, is in ``tests/e2e/test_gateway_bad_input.py``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -14,7 +16,7 @@ import trustme
 import uvicorn
 
 from tests.faults.raw import Client
-from tests.gateway.house import chat, house, speak
+from tests.gateway.house import chat, house, listening, speak
 from understudy.faults import TEXT
 from understudy.gateway import edge
 from understudy.gateway.edge import EdgeProtocol
@@ -48,10 +50,18 @@ WRONG = {
 }
 
 
+@dataclass
+class Port:
+    """All that a client wants to know of a server."""
+
+    port: int
+
+
 async def said_in_two(line: Client, data: bytes, at: int) -> None:
-    """The pieces arrive apart, if the system lets them; at both ends it is one piece."""
+    """The pieces arrive apart, because the gateway gets its turn in between."""
     line.writer.write(data[:at])
-    await speak(line, [b""])
+    for _ in range(3):
+        await asyncio.sleep(0)
     line.writer.write(data[at:])
 
 
@@ -107,6 +117,27 @@ async def test_one_client_pays_for_its_own_refusal_only() -> None:
         assert (await open_house.say(WRONG["garbage"])).status == 400
         line.writer.write(RIGHT["a length"])
         assert (await line.receive()).text == TEXT
+
+
+async def test_an_answer_that_has_begun_is_given_though_the_rest_of_its_request_is_wrong() -> None:
+    begun, wrong = asyncio.Event(), asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"so far ", "more_body": True})
+        begun.set()
+        await wrong.wait()
+        await send({"type": "http.response.body", "body": b"so good"})
+
+    async with listening(application) as port, Client(cast(Any, Port(port))) as line:
+        line.writer.write(post(CHUNKED, b""))
+        await begun.wait()
+        line.writer.write(b"zz\r\n")
+        await asyncio.sleep(0.01)
+        wrong.set()
+
+        assert (await line.receive()).body == b"so far so good"
+        assert await line.reader.read() == b""
 
 
 def test_uvicorn_is_told_of_the_protocol_and_nothing_it_would_log() -> None:

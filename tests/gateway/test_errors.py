@@ -104,8 +104,10 @@ async def test_what_the_first_backend_said_passes_as_it_came() -> None:
     assert evening.second.requests == []
 
 
-async def test_it_is_put_into_the_clients_words_where_the_backend_speaks_another_format() -> None:
-    async with house(f"422 body='{REJECTION.decode()}'") as evening:
+@pytest.mark.parametrize("more", ["", '"type": "error", '])
+async def test_it_is_put_into_the_clients_words_where_the_backend_speaks_another_format(more: str) -> None:
+    body = REJECTION.decode().replace("{", "{" + more, 1)
+    async with house(f"422 body='{body}'") as evening:
         answer = await evening.post(MESSAGES, chat())
 
     error = answer.json["error"]

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import logging
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ from understudy import (
     StandardProfile,
     StreamInterrupted,
 )
+from understudy.config.pool import PoolProfile, make_pool
 from understudy.core.settings import Source
 from understudy.testing import ManualClock, Reply, ScriptedTransport
+from understudy.wire import openai_client
+from understudy.wire.dialect import ClientRequest
 
 URLS = {name: f"http://{name}.test/v1" for name in "ab"}
 PAIR = LoadBalancerProfile("pair", "failover", ("a", "b"), settings={"failover_retry_count": 1})
@@ -248,6 +253,7 @@ async def test_usage_is_asked_for_only_where_the_provider_knows_the_field() -> N
         ("tpm_threshold", "many", "tpm_threshold must be a positive integer"),
         ("tpm_treshold", 1, "unknown setting"),
         ("base-url", "http://x", "belongs to one backend"),
+        ("context-limit", 5, "belongs to one backend"),
     ],
 )
 async def test_a_wrong_live_setting_is_refused(key: str, value: object, message: str) -> None:
@@ -256,6 +262,242 @@ async def test_a_wrong_live_setting_is_refused(key: str, value: object, message:
         lb.set(key, value)
     with pytest.raises(SettingError, match=message):
         Stage(settings={key: value})
+
+
+# For servers
+
+
+def asked(**fields: Any) -> ClientRequest:
+    body = {"model": "pair", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    return openai_client.read_request(json.dumps(body).encode())
+
+
+async def test_a_call_of_a_clients_request_keeps_nothing_of_it() -> None:
+    stage = Stage(speech("Hello"))
+    call = stage.lb.call(asked(unheard_of=1), stream=True)
+    batch = await call.next_batch()
+    assert batch is not None
+    assert "".join(chunk.text for chunk in batch) == "Hello"
+    assert (call.is_native, call.text) == (True, "")
+    assert stage.bodies()[0]["unheard_of"] == 1
+    call.leave()
+
+
+async def test_it_is_busy_while_a_request_is_in_flight() -> None:
+    stage = Stage(stream(delta("Hello"), 60.0))
+    call = stage.lb.call(asked(), stream=True)
+    assert not stage.lb.busy
+    await call.next_batch()
+    assert stage.lb.busy
+    call.leave()
+    assert not stage.lb.busy
+
+
+async def test_its_pool_is_there_to_be_measured() -> None:
+    stage = Stage(speech("Hello"))
+    assert [member.name for member in stage.lb.pool.members] == ["a", "b"]
+
+
+# An operator's hand
+
+
+async def answered_by(stage: Stage) -> str | None:
+    return (await stage.lb.stream("Hi").answer()).backend
+
+
+def circuit(stage: Stage) -> str:
+    return stage.lb.stats().backends[0].circuit_breaker.state
+
+
+async def test_a_drained_member_is_given_nothing_until_it_is_enabled() -> None:
+    stage = Stage(speech("a"), speech("b"))
+    stage.lb.act("a", "drain")
+    assert await answered_by(stage) == "b"
+    stage.lb.act("a", "enable")
+    assert await answered_by(stage) == "a"
+
+
+async def test_not_even_what_was_to_be_asked_again_after_a_back_off() -> None:
+    stage = Stage(refusal(500), speech("b"), settings={"failover_retry_count": 2})
+    task = asyncio.create_task(stage.lb.stream("Hi").answer())
+    await stage.clock.advance()
+    stage.lb.act("a", "drain")
+    await stage.clock.advance(60)
+    assert (await task).backend == "b"
+    assert [request.url[7] for request in stage.transport.requests] == ["a", "b"]
+
+
+async def test_a_circuit_is_forced_until_reset_which_also_ends_a_bench() -> None:
+    stage = Stage(speech("a"), speech("b"))
+    stage.lb.act("a", "open")
+    await stage.clock.advance(3600)
+    assert (circuit(stage), await answered_by(stage)) == ("open", "b")
+    stage.lb.pool.members[0].bench(stage.clock.now(), 60, 60)
+    stage.lb.act("a", "reset")
+    assert (circuit(stage), await answered_by(stage)) == ("closed", "a")
+
+
+async def test_one_forced_closed_stays_so_through_failures() -> None:
+    stage = Stage(refusal(401), speech("b"))
+    stage.lb.act("a", "close")
+    for _ in range(5):
+        assert await answered_by(stage) == "b"
+    assert circuit(stage) == "closed"
+    stage.lb.act("a", "reset")
+    for _ in range(3):
+        await answered_by(stage)
+    assert circuit(stage) == "open"
+
+
+async def test_what_cannot_be_done_says_what_can(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    with pytest.raises(ConfigurationError, match="pair has no member c") as caught:
+        stage.lb.act("c", "drain")
+    assert caught.value.hint == "it has a, b"
+    with pytest.raises(ConfigurationError, match="explode is no action") as caught:
+        stage.lb.act("a", "explode")  # type: ignore[arg-type]
+    assert caught.value.hint == "there are reset, open, close, drain, enable"
+    assert caplog.records == []
+
+
+async def test_what_was_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Stage().lb.act("b", "open")
+    assert caplog.messages == ["[LB:operator] b: open"]
+
+
+async def test_who_waits_looks_again_also_after_the_profile_has_changed() -> None:
+    bench = refusal(429, retry_after="15")
+    stage = Stage(bench, bench, settings={"failover_retry_count": 2, "retry_after_max_ms": 0})
+    task = asyncio.create_task(stage.lb.stream("Hi").answer())
+    await stage.clock.advance(1)
+    assert len(stage.transport.requests) == 2
+    stage.lb.reload(loaded())
+    stage.lb.act("b", "reset")
+    await stage.clock.advance()
+    assert len(stage.transport.requests) == 3
+    task.cancel()
+
+
+# Loading anew
+
+
+def loaded(*names: str, policy: str = "failover", **settings: Any) -> PoolProfile:
+    """A profile over these members; of `a` and `b` those that `Stage` has."""
+    own = {"a": member("a", timeout_ms=7000), "b": member("b"), "b2": replace(member("b"), name="b2")}
+    profile = LoadBalancerProfile("pair", policy, names or ("a", "b"), settings=settings)
+    return make_pool(profile, own.values(), {})
+
+
+async def test_it_serves_by_the_new_profile_from_now_on() -> None:
+    stage = Stage(speech("a"), speech("b"))
+    stage.lb.reload(loaded("b", "a", policy="roundrobin", timeout_ms=123))
+    assert await answered_by(stage) == "b"
+    assert stage.lb.setting("timeout_ms")[0] == 123
+    assert (stage.lb.stats().policy, repr(stage.lb)) == (
+        "roundrobin",
+        "<Balancer pair, roundrobin, 2 members>",
+    )
+
+
+async def test_what_is_in_flight_finishes_by_the_old_one() -> None:
+    stage = Stage(stream(delta("To"), 20.0, delta(" be"), STOP, DONE), speech("b"))
+    stream_ = stage.lb.stream("Hi")
+    await anext(stream_)
+    stage.lb.reload(loaded("b", "b2", stall_timeout_ms=1))
+    assert stage.lb.busy
+    task = asyncio.create_task(stream_.answer())
+    await stage.clock.advance(20)
+    answer = await task
+    assert (answer.text, answer.backend) == ("To be", "a")
+    assert not stage.lb.busy
+    assert stage.lb.stats().answered == 1
+
+
+async def test_a_member_that_is_the_same_keeps_its_health_and_its_place_may_change() -> None:
+    stage = Stage(refusal(401), speech("b"))
+    for _ in range(3):
+        await answered_by(stage)
+    before = {backend.name: backend for backend in stage.lb.stats().backends}
+    stage.lb.reload(loaded("b", "a", circuit_breaker_recovery_timeout_ms=30000))
+    after = {backend.name: backend for backend in stage.lb.stats().backends}
+    assert after == before
+    assert after["a"].circuit_breaker.state == "open"
+    assert list(after) == ["b", "a"]
+    assert (stage.lb.stats().total_requests, stage.lb.stats().failed_over) == (3, 3)
+
+
+async def test_one_that_has_changed_or_is_new_begins_anew() -> None:
+    stage = Stage(refusal(401), speech("b"))
+    for _ in range(3):
+        await answered_by(stage)
+    pool = make_pool(LoadBalancerProfile("pair", "failover", ("a", "b", "b")), [member("a"), member("b")], {})
+    stage.lb.reload(pool)
+    backends = {backend.name: backend for backend in stage.lb.stats().backends}
+    assert {name: backend.requests for name, backend in backends.items()} == {"a": 0, "b": 3, "b#2": 0}
+    assert backends["a"].circuit_breaker.state == "closed"
+
+
+async def test_another_key_is_another_backend() -> None:
+    clock = ManualClock()
+    url = URLS["a"] + "/chat/completions"
+    transport = ScriptedTransport(clock, {url: [speech("Hi")]})
+    profile = member("a", **{"auth-key-env": "A_KEY"})
+
+    def with_key(key: str) -> PoolProfile:
+        return make_pool(profile, [], {"A_KEY": key})
+
+    lb = Balancer(with_key("sk-old-0123456789"), clock=clock, transport=transport)
+    for key, requests in [("sk-old-0123456789", 1), ("sk-new-0123456789", 0)]:
+        await lb.stream("Hi").answer()
+        lb.reload(with_key(key))
+        assert lb.stats().backends[0].requests == requests
+    await lb.stream("Hi").answer()
+    assert transport.requests[-1].headers["authorization"] == "Bearer sk-new-0123456789"
+
+
+async def test_live_settings_stay_in_force_and_so_do_those_it_was_made_with() -> None:
+    stage = Stage(settings={"stall_timeout_ms": 1111})
+    stage.lb.set("timeout_ms", 2222)
+    stage.lb.reload(loaded(timeout_ms=1, stall_timeout_ms=1, connect_timeout_ms=3333))
+    shown = {key: stage.lb.setting(f"{key}_timeout_ms")[0] for key in ("stall", "connect")}
+    assert (shown, stage.lb.setting("timeout_ms")[0]) == ({"stall": 1111, "connect": 3333}, 2222)
+    assert stage.lb.pool.members[1].settings.timeouts.first_content == 2.222
+    stage.lb.unset("timeout_ms")
+    assert stage.lb.setting("timeout_ms")[0] == 1
+
+
+async def test_round_robin_goes_on_where_it_was() -> None:
+    stage = Stage(speech("a"), speech("b"))
+    stage.lb.reload(loaded(policy="roundrobin"))
+    first = await answered_by(stage)
+    stage.lb.reload(loaded(policy="roundrobin", timeout_ms=5000))
+    assert {first, await answered_by(stage)} == {"a", "b"}
+
+
+async def test_closing_ends_what_earlier_profiles_began_begun_or_not() -> None:
+    stage = Stage(stream(delta("Hello"), 60.0), speech("b"))
+    begun, not_yet = stage.lb.stream("Hi"), stage.lb.stream("Hi")
+    await anext(begun)
+    stage.lb.reload(loaded())
+    stage.lb.reload(loaded("b", "a"))
+    await stage.lb.aclose()
+    for stream_ in (begun, not_yet):
+        with pytest.raises(BalancerClosed):
+            await stream_.answer()
+    assert stage.lb.stats().in_flight == 0
+
+
+async def test_an_earlier_profile_is_forgotten_with_its_last_request() -> None:
+    stage = Stage(speech("a"), speech("b"))
+    engine = weakref.ref(stage.lb._engine)
+    stream_ = stage.lb.stream("Hi")
+    stage.lb.reload(loaded())
+    gc.collect()
+    assert engine() is not None
+    await stream_.answer()
+    del stream_
+    gc.collect()
+    assert engine() is None
 
 
 # Profiles and keys

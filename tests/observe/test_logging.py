@@ -18,6 +18,7 @@ from understudy.core.events import (
     ConfigurationWarning,
     Event,
     FirstContent,
+    OperatorActed,
     WaitingForCapacity,
 )
 from understudy.core.outcome import Failure
@@ -97,6 +98,7 @@ def skipped(reason: SkipReason, measure: str = "serving") -> BackendSkipped:
             ConfigurationWarning(0, 1, "synthetic", "401"),
             ["WARNING [LB:config] synthetic: check key and model: 401"],
         ),
+        (OperatorActed(0, 0, "synthetic", "drain"), ["WARNING [LB:operator] synthetic: drain"]),
         (FirstContent(0, 1, "synthetic", 0.1), []),
     ],
 )

@@ -12,6 +12,7 @@ from tests.runtime.house import (
     JSON_HEADERS,
     PREAMBLE,
     STOP,
+    USAGE,
     House,
     completion,
     delta,
@@ -20,7 +21,7 @@ from tests.runtime.house import (
     stream,
 )
 from understudy.core.breaker import State
-from understudy.core.events import RequestEnded, WaitingForCapacity
+from understudy.core.events import OperatorActed, RequestEnded, WaitingForCapacity
 from understudy.core.settings import BreakerSettings, RetrySettings
 from understudy.errors import (
     AllBackendsFailed,
@@ -32,6 +33,8 @@ from understudy.errors import (
     StreamInterrupted,
 )
 from understudy.simulate.scripted_transport import Reply
+from understudy.wire import anthropic_client, openai_client
+from understudy.wire.chat import ChatRequest
 
 
 def results(house: House) -> list[str]:
@@ -249,6 +252,116 @@ async def test_a_rejected_request_carries_no_text() -> None:
     show = await House(refusal(422)).play()
     assert isinstance(show.error, RequestRejected)
     assert (show.error.partial, show.error.status) == ("", 422)
+
+
+# Batch by batch, as servers read
+
+
+async def test_batches_are_asked_for_until_there_is_none() -> None:
+    house = House(stream(PREAMBLE, delta("To") + delta(" be"), delta(" or not"), STOP, USAGE, DONE))
+    call = house.call()
+    batches = []
+    while (batch := await call.next_batch()) is not None:
+        batches.append([chunk.text for chunk in batch])
+    assert batches == [["", "To", " be"], [" or not"], [""]], "what is hidden from the caller is no batch"
+    assert await call.next_batch() is None
+    call.leave()
+    call.leave()
+    assert (call.text, call.backend, call.attempts, call.asked_model) == ("To be or not", "a", 1, "m")
+    assert results(house) == ["answered"]
+    house.check()
+
+
+async def test_whoever_does_not_want_the_text_kept_has_none() -> None:
+    house = House(speech("Hello"))
+    call = house.engine.call(ChatRequest([{"role": "user", "content": "Hi"}]), stream=True, keeps_text=False)
+    async for _ in call.chunks():
+        pass
+    assert call.text == ""
+
+
+async def test_leaving_between_two_batches_ends_the_attempt() -> None:
+    house = House(stream(delta("Hello"), 60.0))
+    call = house.call()
+    await call.next_batch()
+    assert house.engine.busy
+    call.leave()
+    assert not house.engine.busy
+    assert results(house) == ["cancelled"]
+    house.check()
+
+
+async def test_a_call_that_never_began_may_be_left() -> None:
+    house = House(speech("never"))
+    call = house.call()
+    call.leave()
+    assert (call.attempts, call.asked_model, call.is_native, house.engine.busy) == (0, None, False, False)
+    assert results(house) == []
+
+
+async def test_attempts_are_those_on_all_members() -> None:
+    house = House(refusal(500), speech("Hello"))
+    show = await house.play(1)
+    assert (show.call.attempts, show.call.backend) == (3, "b")
+
+
+async def test_a_request_in_the_answering_backends_format_is_native() -> None:
+    house = House(speech("Hello"))
+    body = b'{"model": "x", "messages": [{"role": "user", "content": "Hi"}]}'
+    call = house.engine.call(openai_client.read_request(body), stream=True)
+    assert not call.is_native
+    await call.next_batch()
+    assert call.is_native
+    assert call.is_native_to("a")
+    call.leave()
+    other = house.engine.call(anthropic_client.read_request(body), stream=True)
+    await other.next_batch()
+    assert not other.is_native
+    other.leave()
+
+
+async def test_own_time_is_neither_asking_nor_waiting() -> None:
+    slow = Reply(head=[3.0], pieces=[*speech("Hello").pieces])
+    house = House([refusal(500), slow], retry=RetrySettings(delay=2.0))
+    began = house.clock.now()
+    show = house.start()
+    seen = []
+    for _ in range(6):
+        await house.clock.advance(1)
+        seen.append(show.call.own_time(began))
+    assert show.text == "Hello"
+    assert seen == [0, 0, 0, 0, 0, 1], "from the first content on, all time is the caller's or ours"
+
+
+async def test_before_it_begins_all_time_is_its_own() -> None:
+    house = House(speech("Hello"))
+    call = house.call()
+    began = house.clock.now()
+    await house.clock.advance(2)
+    assert call.own_time(began) == 2
+
+
+async def test_nor_is_a_wait_for_capacity_while_it_lasts_and_after() -> None:
+    house = House([refusal(429, retry_after="5"), speech("Hello")], policy="roundrobin")
+    began = house.clock.now()
+    show = await house.play(4)
+    assert show.call.own_time(began) == 0
+    await house.clock.advance(1)
+    assert (show.text, show.call.own_time(began)) == ("Hello", 0)
+
+
+# An operator's hand
+
+
+async def test_what_an_operator_does_is_told_and_wakes_those_who_wait() -> None:
+    house = House([refusal(429, retry_after="15"), speech("Hello")], policy="roundrobin")
+    show = await house.play(1)
+    house.members[0].benched_until = house.clock.now()
+    house.engine.acted("a", "reset")
+    await house.clock.advance()
+    assert show.text == "Hello"
+    assert OperatorActed(house.clock.now(), 0, "a", "reset") in house.listener.heard
+    house.check()
 
 
 # Closing

@@ -390,7 +390,13 @@ async def test_a_whole_json_answer_to_a_stream_request_is_used() -> None:
     house = House(completion("Hello"))
     show = await house.play()
     assert (show.text, show.outcomes) == ("Hello", [("a", "success")])
+    assert [chunk.raw for chunk in show.chunks] == [None], "its bytes are no event of a stream"
     house.check()
+
+
+async def test_the_body_of_a_whole_answer_is_kept_for_passing_on() -> None:
+    show = await House(completion("Hello")).play(stream=False)
+    assert [chunk.raw for chunk in show.chunks] == [completion("Hello").pieces[0]]
 
 
 async def test_an_event_stream_to_a_unary_request_is_protocol() -> None:

@@ -18,6 +18,7 @@ from understudy.core.error_rules import ErrorRule
 from understudy.core.outcome import Failure
 from understudy.errors import FailureKind
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed, ToolCallDelta, Usage
+from understudy.wire.dialect import cut_apart
 from understudy.wire.openai_chat import (
     EMPTY_REASONS,
     ERROR_REASONS,
@@ -25,6 +26,7 @@ from understudy.wire.openai_chat import (
     StreamDecoder,
     decode_unary,
     empty_is_legitimate,
+    encode_native,
     encode_request,
     headers,
     sniff,
@@ -303,6 +305,48 @@ class TestRequest:
 
     def test_the_path(self) -> None:
         assert PATH == "/chat/completions"
+
+
+class TestNativeRequest:
+    def encoded(self, body: bytes, **how: Any) -> bytes:
+        how = {"model": "m", "stream": True, "include_usage": False, **how}
+        return encode_native(cut_apart(body), **how)
+
+    def test_its_fields_go_out_byte_by_byte_and_in_their_order(self) -> None:
+        body = b'{"seed": 1.50, "messages": [{"role":  "user"}], "n\\u0061me": "\\u00e9", "x": null}'
+        sent = self.encoded(body)
+        assert sent.startswith(b'{"seed":1.50,"messages":[{"role":  "user"}],"name":"\\u00e9","x":null')
+
+    def test_the_model_is_ours_wherever_theirs_stood(self) -> None:
+        assert self.encoded(b'{"model": "theirs", "stream": true}') == b'{"model":"m","stream":true}'
+        assert self.encoded(b"{}") == b'{"model":"m"}'
+
+    def test_the_requests_fields_win_over_the_profiles(self) -> None:
+        body = json.loads(self.encoded(b'{"temperature": 0}', defaults={"temperature": 1, "top_p": 0.5}))
+        assert body == {"temperature": 0, "top_p": 0.5, "model": "m"}
+
+    @pytest.mark.parametrize(
+        ("options", "include_usage", "sent"),
+        [
+            (b"null", True, {"include_usage": True}),
+            (b'{"include_usage": false}', True, {"include_usage": True}),
+            (b'{"a": 1}', True, {"a": 1, "include_usage": True}),
+            (b'{"include_usage": false}', False, {"include_usage": False}),
+        ],
+    )
+    def test_usage_is_asked_for_beside_what_the_client_asks(
+        self, options: bytes, include_usage: bool, sent: object
+    ) -> None:
+        body = self.encoded(b'{"stream_options": %b}' % options, include_usage=include_usage)
+        assert json.loads(body)["stream_options"] == sent
+
+    def test_it_is_asked_for_where_the_client_said_nothing(self) -> None:
+        asked = json.loads(self.encoded(b"{}", include_usage=True))
+        assert asked["stream_options"] == {"include_usage": True}
+
+    def test_a_unary_request_has_no_stream_options(self) -> None:
+        sent = self.encoded(b'{"stream_options": {"include_usage": true}}', stream=False, include_usage=True)
+        assert sent == b'{"model":"m"}'
 
 
 class TestChunks:

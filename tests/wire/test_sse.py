@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.errors import ProtocolViolation
-from understudy.wire.sse import Event, EventStream
+from understudy.wire.sse import Event, EventStream, framed
 
 
 def fed(pieces: Iterable[bytes], limit: int = 1 << 20) -> list[Event]:
@@ -238,3 +238,29 @@ class TestCost:
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert kept < 3 << 16
+
+
+# Framed again
+
+
+@pytest.mark.parametrize(
+    ("event", "framing"),
+    [
+        (Event(b'{"a": 1}'), b'data: {"a": 1}\n\n'),
+        (Event(b"x", "ping", "7"), b"event: ping\ndata: x\n\n"),
+        (Event(b" two\n\nlines "), b"data:  two\ndata: \ndata: lines \n\n"),
+        (Event(b"", "done"), b"event: done\ndata: \n\n"),
+        (Event("ß".encode(), "größe"), "event: größe\ndata: ß\n\n".encode()),
+    ],
+)
+def test_an_event_is_framed_again_with_its_data_untouched(event: Event, framing: bytes) -> None:
+    assert framed(event) == framing
+
+
+@given(
+    st.binary(max_size=40).map(lambda data: data.replace(b"\r", b"")),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), min_size=1, max_size=10),
+)
+def test_what_was_framed_is_read_as_the_same(data: bytes, name: str) -> None:
+    (again,) = fed([framed(Event(data, name))])
+    assert (again.data, again.event) == (data, name)

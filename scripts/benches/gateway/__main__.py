@@ -10,7 +10,8 @@ How it is measured:
 4. Peers are installed into ``.bench``, in the versions of ``versions.toml``, and set up as their makers
    would like: see ``proxies/``. One that can't be had is listed with the reason.
 5. An answer that is missing, late by 10 s, not 200, or out of order fails its figure, never only lowers it.
-6. It refuses to start when a port is taken, and kills every process it started with all its children.
+6. A round waits while others use the machine (`--patience`). Where rounds lie far apart, the table says so.
+7. It refuses to start when a port is taken, and kills every process it started with all its children.
 
 What it does not say: anything about real networks, several cores, or what happens when a backend fails.
 Figures of one request are of a saturated core unless they say otherwise: at low load the same work
@@ -46,6 +47,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="does it work? one short round of everything")
     parser.add_argument("--rounds", type=int, help="three by default, the least for a figure worth quoting")
     parser.add_argument("--port", type=int, default=18100, help="the first of the ports that are used")
+    parser.add_argument(
+        "--patience", type=float, default=60, help="seconds to wait, in all, for a machine that others use"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every round's figures")
     return parser.parse_args()
 
@@ -76,9 +80,10 @@ def main() -> None:
     plan = plan._replace(rounds=given.rounds or plan.rounds)
     allow_many_sockets()
     steal, proxies = Steal(), given.proxy or list(EVERYBODY)
-    with Stage(given.port) as stage:
+    with Stage(given.port, given.patience) as stage:
         taken = [measurement.run(stage, ALL[name], proxies, plan) for name in given.only or ALL]
-    head = f"{facts()}; stolen meanwhile: {steal}; medians of {plan.rounds} rounds; {versions.said()}"
+    noise = f"stolen meanwhile: {steal}; {stage.quiet}"
+    head = f"{facts()}; {noise}; medians of {plan.rounds} rounds; {versions.said()}"
     print(head)
     print_report(taken)
     if given.json:

@@ -57,12 +57,13 @@ class Taken:
         }
 
     def noisy(self) -> list[str]:
-        """Which rows' rounds were far apart, and how far."""
-        worst = {
-            proxy: max(spread(values) for values in figures.values())
-            for proxy, figures in self.rounds.items()
-        }
-        return [f"{proxy} ({share:.0%})" for proxy, share in worst.items() if share > NOISY]
+        """Whose rounds were far apart, in which figures, and how far."""
+        far: dict[str, list[str]] = {}
+        for proxy, figures in self.rounds.items():
+            for name, values in figures.items():
+                if (share := spread(values)) > NOISY:
+                    far.setdefault(proxy, []).append(f"{name} {share:.0%}")
+        return [f"{proxy} ({', '.join(names)})" for proxy, names in far.items()]
 
     def table(self) -> str:
         columns, medians = self.measurement.columns, self.medians()
@@ -100,10 +101,12 @@ def _round(stage: Stage, taken: Taken, proxy: str, plan: Plan) -> None:
     take = taken.measurement.take
     try:
         if taken.measurement.fresh:
+            stage.quiet.wait()
             with stage.fresh(proxy) as running:
                 taken.add(proxy, take(running, plan))
         else:
             running = stage.running(proxy)
+            stage.quiet.wait()
             with running.awake():
                 taken.add(proxy, take(running, plan))
     except (Failed, NotInstallable, OSError, TimeoutError) as failed:

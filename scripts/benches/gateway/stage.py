@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from benches.gateway.failed import Failed
 from benches.gateway.processes import Tree
 from benches.gateway.proxies import floor
 from benches.gateway.proxies.base import Place, Proxy
+from benches.gateway.quiet import Quiet
 from benches.gateway.requests import Target
 from benches.gateway.roster import EVERYBODY
 from benches.library import Process, check_port
@@ -101,29 +102,30 @@ def mock_interpreter() -> str | Path:
         return sys.executable
 
 
-def cores() -> tuple[int, int]:
+def cores(allowed: Collection[int]) -> tuple[int, int]:
     """One for the proxy, one for mock and generator."""
-    if not sys.platform.startswith("linux"):
-        sys.exit("error: this bench pins and counts processes as only Linux can")
-    allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         sys.exit("error: one core is not enough to measure a proxy beside its load\nhint: allow two: taskset")
-    return allowed[0], allowed[1]
+    first, second, *_ = sorted(allowed)
+    return first, second
 
 
 class Stage:
     """Use it as a context."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, patience: float = 0.0) -> None:
         self.port = port
+        self.quiet = Quiet(patience)
         self._reasons: dict[str, str] = {}
         self._running: dict[str, Running] = {}
         self._everything = ExitStack()
 
     def __enter__(self) -> Stage:
+        if not sys.platform.startswith("linux"):
+            sys.exit("error: this bench pins and counts processes as only Linux can")
         for port in range(self.port, self.port + PORTS):
             check_port(port)
-        self.core, spare = cores()
+        self.core, spare = cores(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {spare})  # this process is the generator, and starts the mock
         with ExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

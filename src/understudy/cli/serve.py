@@ -121,10 +121,17 @@ def serve(
         raise click.ClickException(f"{error}\nhint: --port and --host choose another address") from None
 
     async def run() -> None:
+        shared = loading.SharedTransport(make_transport(transport))
+        try:
+            await run_until_stopped(shared)
+        finally:
+            await shared.close_for_good()
+
+    async def run_until_stopped(shared: loading.SharedTransport) -> None:
         plan = loading.Plan(
             saved_profiles.store(),
             os.environ,
-            loading.SharedTransport(make_transport(transport)),
+            shared,
             names=profiles,
             aliases=dict(map(saved_profiles.pair, aliases)),
             settings=saved_profiles.settings_of(settings),
@@ -147,9 +154,8 @@ def serve(
             await server.run_until_stopped(lambda: click.echo(server.url))
         finally:
             watching.cancel()
-            await plan.transport.close_for_good()
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run())
 
 
@@ -163,7 +169,7 @@ def _keys(keyfile: Path | None) -> Keys:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host.lower() == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 

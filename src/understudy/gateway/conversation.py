@@ -171,11 +171,7 @@ class _Turn:
         desk.journal.add(entry)
         status = "cancelled"
         try:
-            await (self._stream() if self.asked.stream else self._unary())
-            status = "answered"
-        except RequestError as error:
-            status = "failed"
-            await self._fail(error)
+            status = await self._answer()
         except OSError:
             # So a server may say that the client has left.
             raise ClientLeft from None
@@ -190,6 +186,15 @@ class _Turn:
             _log.debug("%s", entry)
 
     # The three ways to answer
+
+    async def _answer(self) -> str:
+        """What has become of the request."""
+        try:
+            await (self._stream() if self.asked.stream else self._unary())
+        except RequestError as error:
+            await self._fail(error)
+            return "failed"
+        return "answered"
 
     async def _unary(self) -> None:
         call = self._call

@@ -31,7 +31,6 @@ from understudy.gateway.app import Gateway
 
 _log = logging.getLogger("understudy.gateway")
 
-_LAST_WORDS = 2.0  # seconds for the error events of rule 1 to get out
 BACKLOG = 2048
 
 
@@ -62,7 +61,12 @@ def _bound(family: int, address: Any) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Serves one gateway on one socket until it is told to stop."""
+    """Serves one gateway on one socket until it is told to stop.
+
+    `last_words` are the seconds for the error events of rule 1 to get out.
+    """
+
+    last_words = 2.0
 
     def __init__(
         self,
@@ -135,7 +139,7 @@ class Server(uvicorn.Server):
             _log.warning("%d requests are cut off: the drain timeout has passed", self.gateway.running)
         # A client that has stopped reading takes no last words, and is not waited for.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(self.last_words):
                 await self.gateway.close()
                 await self.gateway.until_idle()
 

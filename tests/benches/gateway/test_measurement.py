@@ -62,7 +62,7 @@ def test_who_fails_is_listed_with_the_reason_and_no_figure() -> None:
 
 
 def test_rounds_far_apart_are_named() -> None:
-    assert taken().noisy() == ["nginx (67%)"]
+    assert taken().noisy() == ["nginx (cost 67%)"]
 
 
 def test_a_figure_that_nobody_has_is_a_dash() -> None:
@@ -90,7 +90,7 @@ def test_the_report_and_the_file_hold_the_same(capsys: pytest.CaptureFixture[str
     print_report([result])
     said = capsys.readouterr().out
     assert said.startswith("\n### A title: `unary`\n\nA note.\n\n| | cost |")
-    assert said.endswith("\nRounds far apart: nginx (67%).\n")
+    assert said.endswith("\nRounds far apart: nginx (cost 67%).\n")
     assert '"cost": [\n      20.0' in as_json([result], "a machine")
     assert '"litellm": "no wheel"' in as_json([result], "a machine")
 

@@ -46,6 +46,8 @@ async def _held(running: Running) -> Figures:
         playing = asyncio.ensure_future(streams.play(opened, request, events, opening / count))
         await asyncio.sleep(opening + 0.7)
         during = running.resident()
+        if playing.done():
+            await playing  # which says what went wrong: nobody ends so early
         playing.cancel()
     return {"streams": count, "before_mb": before / MEGABYTE, "each_kb": (during - before) / count / 1e3}
 

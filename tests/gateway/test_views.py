@@ -1,0 +1,140 @@
+"""Facts about what can be read of a gateway."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+from tests.gateway.house import KEY, caller, chat
+from tests.gateway.stage import ADMIN_KEY, Stage, message_of
+from tests.runtime.house import completion, refusal
+
+KEYS = f"alice={KEY},bob=key-of-bob-0815"
+ALICE = {"x-api-key": KEY}
+BOB = {"x-api-key": "key-of-bob-0815"}
+OPERATOR = {"x-api-key": ADMIN_KEY}
+ANTHROPIC = {"anthropic-version": "2023-06-01"}
+
+
+async def test_models_are_profiles_and_exact_aliases_in_the_clients_own_shape() -> None:
+    stage = Stage(completion())
+    listed = (await stage.look("/v1/models")).json
+    assert listed["object"] == "list"
+    assert [row["id"] for row in listed["data"]] == ["evening", "gpt-4o"]
+    listed = (await stage.look("/v1/models", headers=ANTHROPIC)).json
+    assert (listed["first_id"], listed["last_id"], listed["has_more"]) == ("evening", "gpt-4o", False)
+
+
+async def test_what_is_no_view_is_not_found() -> None:
+    visit = await Stage(completion()).look("/v1/engines")
+    assert (visit.status, message_of(visit)) == (404, "there is no route /engines")
+
+
+async def test_one_model_is_shown_under_the_name_it_was_asked_for() -> None:
+    stage = Stage(completion())
+    assert (await stage.look("/v1/models/gpt-4o")).json["object"] == "model"
+    assert (await stage.look("/v1/models/gpt-4o", headers=ANTHROPIC)).json["display_name"] == "gpt-4o"
+    assert (await stage.look("/v1/models/gpt-4")).status == 404
+
+
+async def test_tokens_are_counted_without_asking_anybody() -> None:
+    stage = Stage(completion())
+    visit = await stage.play(
+        path="/v1/messages/count_tokens", messages=[{"role": "user", "content": "x" * 400}]
+    )
+    assert visit.json["input_tokens"] >= 100
+    assert stage.transport.requests == []
+
+
+async def test_but_only_for_a_model_that_is_served_and_a_body_that_can_be_read_and_is_not_too_large() -> None:
+    stage = Stage(completion())
+    path = "/v1/messages/count_tokens"
+    assert (await stage.play(path=path, model="nobody")).status == 404
+    assert (await stage.play(path=path, body=b"[]")).status == 400
+    stage.gateway.conversations.body_limit = 10
+    assert (await stage.play(path=path)).status == 413
+
+
+async def test_statistics_of_all_profiles_and_of_one() -> None:
+    stage = Stage(refusal(401), completion())
+    await stage.play()
+    one = (await stage.look("/stats/evening")).json
+    assert (one["profile"], one["answered"], one["failed_over"]) == ("evening", 1, 1)
+    assert one["backends"]["a"]["failures"] == 1
+    assert (await stage.look("/stats")).json == {"profiles": {"evening": one}}
+    assert (await stage.look("/stats/gpt-4o")).json == one
+    assert (await stage.look("/stats/other")).status == 404
+
+
+async def test_metrics_are_for_prometheus_in_the_form_it_asks_for() -> None:
+    stage = Stage(completion())
+    await stage.play()
+    async with caller(stage.gateway) as client:
+        plain = await client.get("/metrics")
+        assert plain.headers["content-type"].startswith("text/plain")
+        assert 'understudy_requests_total{profile="evening",result="answered"} 1.0' in plain.text
+        assert "understudy_gateway_overhead_seconds_count 1.0" in plain.text
+        assert plain.headers["x-request-id"]
+        open_metrics = await client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+        assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+        assert open_metrics.text.endswith("# EOF\n")
+
+
+def test_without_the_client_library_metrics_say_what_is_missing() -> None:
+    """In a process of its own, in which the library cannot be imported."""
+    program = """
+        import asyncio, sys
+
+        class Blocker:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] == "prometheus_client":
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        sys.meta_path.insert(0, Blocker())
+        from tests.gateway.stage import Stage
+        from tests.runtime.house import completion
+
+        async def main():
+            visit = await Stage(completion()).look("/metrics")
+            print(visit.status, visit.json["error"]["message"])
+
+        asyncio.run(main())
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "501 metrics need prometheus-client: pip install 'understudy[gateway]'\n"
+
+
+async def test_the_description_is_of_this_gateway() -> None:
+    stage = Stage(completion())
+    described = (await stage.look("/openapi.json")).json
+    assert described["openapi"].startswith("3.")
+    assert not any(path.startswith("/admin") for path in described["paths"])
+    stage.admit_operator()
+    described = (await stage.look("/openapi.json")).json
+    assert any(path.startswith("/admin") for path in described["paths"])
+
+
+async def test_a_client_reads_its_own_trails_and_the_operator_everybodys() -> None:
+    stage = Stage(refusal(401), completion(), keys=KEYS)
+    stage.admit_operator()
+    visit = await stage.play(headers={**ALICE, "x-request-id": "mine"})
+    assert visit.status == 200
+    assert (await stage.look("/requests/mine", headers=BOB)).status == 404
+    own = await stage.look("/requests/mine", headers=ALICE)
+    assert [step["outcome"] for step in own.json["trail"]] == ["auth", "success"]
+    assert (await stage.look("/requests/mine", headers=OPERATOR)).json == own.json
+
+
+async def test_a_request_that_is_not_kept_is_not_found() -> None:
+    visit = await Stage(completion()).look("/requests/unheard-of")
+    assert (visit.status, message_of(visit)) == (404, "no recent request of yours has this id")
+
+
+async def test_what_is_refused_before_anybody_is_asked_leaves_no_trail() -> None:
+    stage = Stage(completion())
+    async with caller(stage.gateway) as client:
+        await client.post("/v1/chat/completions", json=chat(model="nobody"), headers={"x-request-id": "mine"})
+        assert (await client.get("/requests/mine")).status_code == 404
