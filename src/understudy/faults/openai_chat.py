@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "openai-chat"
 IDENTITY = b"chatcmpl-0000000000"
 REQUEST_ID = "x-request-id"
+MOST_CHOICES = 128
 ANSWER_PATH = "/chat/completions"
 PATHS: tuple[str, ...] = (ANSWER_PATH,)
 MODELS_PATH = "/models"
@@ -55,7 +56,7 @@ def read_call(body: Mapping[str, Any]) -> Call:
         model=str(body.get("model") or ""),
         stream=body.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        choices=choices if isinstance(choices, int) and choices > 0 else 1,
+        choices=choices if isinstance(choices, int) and 0 < choices <= MOST_CHOICES else 1,
         prompt_size=sum(map(_size, _messages(body))),
     )
 

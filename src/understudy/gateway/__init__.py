@@ -1,13 +1,18 @@
 """The HTTP gateway: saved profiles behind the protocols that clients already speak.
 
+server.py         uvicorn, with our signals
+edge.py           uvicorn's HTTP protocol, with our limits
 app.py            the ASGI application: which route a request takes
-http.py           one HTTP request and its answer
-keys.py           who may ask
-profiles.py       what is served, by model name
 conversation.py   one chat request, from its body to the last byte of its answer
-errors.py         what a failure is in HTTP
+views.py          what can be read: models, statistics, metrics, trails
+admin.py          the operator's routes
+profiles.py       what is served, by model name
+loading.py        profiles from their files, once and anew; reloading.py: when
+keys.py           who may ask
 admission.py      how many at a time
 presence.py       is the client still there?
 journal.py        the recent requests and their trails
-server.py         uvicorn, with our limits and our signals
+errors.py         what a failure is in HTTP
+http.py           one HTTP request and its answer
+openapi.py        the routes for machines; openapi_schemas.py, models.py: shapes
 """

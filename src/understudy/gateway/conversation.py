@@ -34,7 +34,7 @@ from understudy.gateway.http import (
 )
 from understudy.gateway.journal import Entry, Journal
 from understudy.gateway.presence import Presence
-from understudy.gateway.profiles import Profiles, Served
+from understudy.gateway.profiles import LONGEST_NAME, Profiles, Served
 from understudy.runtime.engine import Call
 from understudy.runtime.ports import Clock
 from understudy.wire.chat import ChatChunk
@@ -167,7 +167,14 @@ class _Turn:
     async def run(self, client: str) -> None:
         """Rule 5."""
         desk, call = self._desk, self._call
-        entry = Entry(self._request.id, client, self.served.name, self.asked.model, desk.clock.wall(), call)
+        entry = Entry(
+            self._request.id,
+            client,
+            self.served.name,
+            self.asked.model[:LONGEST_NAME],
+            desk.clock.wall(),
+            call,
+        )
         desk.journal.add(entry)
         status = "cancelled"
         try:

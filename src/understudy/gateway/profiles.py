@@ -17,6 +17,9 @@ from understudy.gateway.http import HttpError
 from understudy.library.balancer import Balancer
 
 
+LONGEST_NAME = 100
+
+
 class Served:
     """One profile that is served. `header` names it in answers."""
 
@@ -90,8 +93,9 @@ class Profiles:
         return self.default if alias is None else self.aliases[alias]
 
     def _unknown(self, model: str) -> str:
-        shown = model if len(model) <= 100 else model[:100] + "…"
-        likely = nearest(model, self.names())
+        # Of a name without end the beginning is looked at: comparing takes time.
+        shown = model if len(model) <= LONGEST_NAME else model[:LONGEST_NAME] + "…"
+        likely = nearest(shown, self.names())
         listed = f"did you mean {likely}?" if likely else f"there are {', '.join(self.names()[:20])}"
         return f"no profile or alias is named {shown!r}; {listed}"
 
