@@ -9,10 +9,12 @@ test's own loop. Clocks are as short as in `theatre`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import anthropic
@@ -418,6 +420,13 @@ class GatewayTheatre:
         await self.anthropic.close()
 
 
+@cache
+def _put_aside_what_is_loaded() -> None:
+    """A full collection over all that the SDKs load stops the loop for longer than the short clocks allow."""
+    gc.collect()
+    gc.freeze()
+
+
 @asynccontextmanager
 async def gateway_theatre(
     lead: str = "fine",
@@ -437,6 +446,7 @@ async def gateway_theatre(
     **settings: Any,
 ) -> AsyncIterator[GatewayTheatre]:
     """Open the house. `speaks` are the members' formats, `settings` the profile's over the short clocks."""
+    _put_aside_what_is_loaded()
     async with AsyncExitStack() as stack:
         providers = {
             name: await stack.enter_async_context(FaultProvider(script, time_scale=time_scale))

@@ -894,7 +894,7 @@ async def test_f74_comments_keep_a_stream_awake_and_a_failure_before_content_sti
     client: Protocol, members: Protocol
 ) -> None:
     async with gateway_theatre(
-        "silence", "delay 0.2s", speaks=members, comment_seconds=0.05, timeout_ms=300
+        "silence", "delay 0.2s", speaks=members, comment_seconds=0.05, timeout_ms=600
     ) as house:
         reply = await house.ask(client, stream=True)
         assert reply.status == 200
@@ -911,7 +911,7 @@ async def test_f74_only_when_all_have_failed_does_a_stream_that_was_kept_awake_e
     client: Protocol, members: Protocol
 ) -> None:
     async with gateway_theatre(
-        "silence", "delay 0.1s + status 500", speaks=members, comment_seconds=0.05, timeout_ms=200
+        "silence", "delay 0.05s + status 500", speaks=members, comment_seconds=0.05, timeout_ms=400
     ) as house:
         reply = await house.ask(client, stream=True)
         assert (reply.status, reply.whole, reply.dones, reply.text) == (200, True, 0, "")
