@@ -48,6 +48,7 @@ class FailureKind(StrEnum):
     CONTEXT_LENGTH = "context_length"
     CONTENT_FILTER = "content_filter"
     INVALID_REQUEST = "invalid_request"
+    UNFIT = "unfit"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 
@@ -229,17 +230,25 @@ class AllBackendsFailed(RequestError):
 
 
 class RequestRejected(AllBackendsFailed):
-    """The first backend asked blames the request; `status` and `body` are what it said."""
+    """The first backend asked blames the request; `status` and `body` are what it said.
+
+    None could be asked, if no backend's format can say the request.
+    """
 
     type = "request_rejected"
 
     @property
+    def blamed(self) -> Cause:
+        """What the first backend said that was asked at all."""
+        return next((cause for cause in self.causes if cause.kind is not FailureKind.UNFIT), self.causes[0])
+
+    @property
     def status(self) -> int | None:
-        return self.causes[0].status
+        return self.blamed.status
 
     @property
     def body(self) -> bytes | None:
-        return self.causes[0].body
+        return self.blamed.body
 
 
 class NoBackendAvailable(RequestError):

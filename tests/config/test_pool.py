@@ -87,9 +87,7 @@ class TestProblems:
         )
 
     def test_a_language_not_spoken_is_missing_even_with_a_key(self) -> None:
-        pool = make_pool(
-            balancer("a", "b"), [member("a"), member("b", "gemini")], {"GEMINI_API_KEY": "k"}
-        )
+        pool = make_pool(balancer("a", "b"), [member("a"), member("b", "gemini")], {"GEMINI_API_KEY": "k"})
 
         assert pool.members[1].problem == (
             SkipReason.MISSING,

@@ -1480,3 +1480,37 @@ class TestOperators:
         stage.advance(4.0)
         assert walk.dispatch.time_asking(stage.now) == 5.0
         assert walk.dispatch.attempts == 2
+
+
+class TestUnfit:
+    """A member whose wire format cannot say the request has not been asked."""
+
+    def test_the_next_is_asked_and_is_the_first_that_was(self) -> None:
+        walk = Stage("abc").begin()
+        walk.asks("a")
+        walk.fails("unfit")
+        walk.asks("b")
+        walk.fails("invalid_request", status=400)
+        error = walk.gives_up()
+        assert isinstance(error, RequestRejected)
+        assert (error.blamed.backend, error.status) == ("b", 400)
+
+    def test_what_failed_after_it_is_no_fault_of_the_request(self) -> None:
+        walk = Stage("ab").begin()
+        walk.asks("a")
+        walk.fails("unfit")
+        walk.asks("b")
+        walk.fails("auth", status=401)
+        error = walk.gives_up()
+        assert type(error) is AllBackendsFailed
+        assert [cause.kind for cause in error.causes] == ["unfit", "auth"]
+
+    def test_if_nobody_can_say_it_the_request_is_rejected(self) -> None:
+        stage = Stage("ab")
+        walk = stage.begin()
+        walk.asks_in_turn("a", "b", kind="unfit")
+        error = walk.gives_up()
+        assert isinstance(error, RequestRejected)
+        assert (error.blamed.backend, error.status, error.body) == ("a", None, None)
+        assert stage.member("a").metrics.refused == 1
+        assert stage.member("a").breaker.failures(stage.now, stage.pool.settings.breaker) == 0

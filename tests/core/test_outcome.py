@@ -25,6 +25,7 @@ TABLE = """
     context_length    NO           LARGER_WINDOW   spares  lasting
     content_filter    NO           NO              spares  lasting
     invalid_request   NO           NOT_FROM_FIRST  spares  lasting
+    unfit             NO           YES             spares  lasting
     cancelled         NO           NO              spares  lasting
     internal          NO           NO              spares  lasting
 """

@@ -240,7 +240,6 @@ async def test_f38_when_all_are_empty_the_last_of_the_empty_answers_is_the_answe
         assert (await house.pool())["answered"] == 1
 
 
-@pytest.mark.xfail(reason="what the first member's format cannot say is taken for the client's mistake")
 async def test_a_request_that_one_format_cannot_say_goes_to_a_member_whose_format_can() -> None:
     async with gateway_theatre(speaks=("anthropic", "openai")) as house:
         reply = await house.ask("openai", n=2)
@@ -365,7 +364,6 @@ async def test_an_oddity_is_no_failure(
         await house.check_a_healthy_call_succeeds(client)
 
 
-@pytest.mark.xfail(reason="message_start is written from a chunk that knows neither id nor model")
 async def test_f35_an_azure_prelude_does_not_hide_the_model_from_an_anthropic_client() -> None:
     async with gateway_theatre("azure") as house:
         reply = await house.ask("anthropic", stream=True)
@@ -475,8 +473,8 @@ def _without_ids(body: bytes) -> bytes:
         "fine",
         "usage always",
         "usage finish",
-        pytest.param("usage twice", marks=pytest.mark.xfail(reason="a usage of zeros is not taken for one")),
-        pytest.param("usage zero", marks=pytest.mark.xfail(reason="a usage of zeros is not taken for one")),
+        "usage twice",
+        "usage zero",
     ],
 )
 async def test_f44_an_openai_client_that_asked_for_no_usage_gets_no_event_without_choices(
@@ -490,7 +488,6 @@ async def test_f44_an_openai_client_that_asked_for_no_usage_gets_no_event_withou
         assert all(event.value["choices"] for event in reply.events[:-1])
 
 
-@pytest.mark.xfail(reason="an event that is no UTF-8 goes to a native client as it came")
 @BOTH
 async def test_f51_bytes_that_are_no_utf8_are_replaced_for_a_client_that_could_not_read_them(
     protocol: Protocol,

@@ -51,6 +51,11 @@ class Visit:
     def leave(self) -> None:
         self._received.put_nowait({"type": "http.disconnect"})
 
+    async def ended(self) -> None:
+        """Wait until the application is done with it; raises what the application did."""
+        async with asyncio.timeout(5):
+            await asyncio.shield(self.task)
+
     async def _send(self, message: Message) -> None:
         await self.takes.wait()
         if self.server_error is not None:

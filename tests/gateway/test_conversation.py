@@ -197,7 +197,7 @@ async def test_comments_go_on_between_events() -> None:
     visit = await commented(stage)
     assert visit.pieces[0] == delta("Hello")
     await stage.clock.advance(5)
-    await visit.task
+    await visit.ended()
     assert visit.body.replace(COMMENT, b"") == delta("Hello") + STOP + DONE
     stage.check()
 
@@ -207,7 +207,7 @@ async def test_an_answer_begun_by_a_comment_names_who_is_being_asked() -> None:
     visit = await commented(stage)
     assert (visit.status, visit.headers["x-understudy-attempts"]) == (200, "1")
     await stage.clock.advance(5)
-    await visit.task
+    await visit.ended()
     assert visit.body.replace(COMMENT, b"") == delta("Hello") + STOP + DONE
     stage.check()
 
@@ -219,7 +219,7 @@ async def test_a_failure_after_comments_is_an_error_event(path: str, ending: byt
     stage = Stage(stream(5.0), refusal(401), comment_seconds=0.002, failover_retry_count=1)
     visit = await commented(stage, path=path)
     await stage.clock.advance(5)
-    await visit.task
+    await visit.ended()
     assert visit.status == 200
     assert visit.is_whole
     (event,) = visit.body.replace(COMMENT, b"").split(b"\n\n")[:-1]
@@ -239,7 +239,7 @@ async def test_who_leaves_while_kept_awake_ends_the_attempt() -> None:
     stage = Stage(stream(60.0), comment_seconds=0.002)
     visit = await commented(stage)
     visit.leave()
-    await visit.task
+    await visit.ended()
     assert not visit.is_whole
     assert (await stage.trail(visit))["status"] == "cancelled"
     stage.check()
@@ -255,7 +255,7 @@ async def test_a_comment_that_finds_the_client_gone_leaves_no_error_behind(
     await asyncio.sleep(0.02)
     await stage.clock.advance(5)
     visit.leave()
-    await visit.task
+    await visit.ended()
     await asyncio.sleep(0)
     gc.collect()
     assert [record for record in caplog.records if record.name == "asyncio"] == []
@@ -481,7 +481,7 @@ async def test_a_comment_during_a_back_off_counts_none_of_it() -> None:
             await asyncio.sleep(0.001)
     assert overhead(visit) == 0
     await stage.clock.advance(1)
-    await visit.task
+    await visit.ended()
     stage.check()
 
 

@@ -281,3 +281,5 @@ async def test_a_client_that_takes_no_last_words_is_not_waited_for(caplog: pytes
         assert house.running.done()
         assert time.monotonic() - began < 5
         house.running.result()
+        await house.stage.clock.advance()
+        assert (house.server.server_state.tasks, house.stage.gateway.running) == (set(), 0)

@@ -183,6 +183,18 @@ class TestStream:
         assert decoded([event("ping")]) == [ChatChunk(raw=event("ping"))]
         assert not ChatChunk(raw=event("ping")).has_content
 
+    def test_an_imitators_event_without_a_name_is_passed_on_with_one(self) -> None:
+        data = b'{"type":"ping"}'
+        [chunk] = StreamDecoder().feed(b"data: " + data + b"\n\n")
+        assert isinstance(chunk, ChatChunk)
+        assert chunk.raw == b"event: ping\ndata: " + data + b"\n\n"
+
+    def test_an_event_without_any_name_stays_as_it_is(self) -> None:
+        first = b'event: ping\ndata: {"type":"ping"}\n\n'
+        chunks = StreamDecoder().feed(first + b'data: {"x":1}\n\n')
+        assert isinstance(chunks[-1], ChatChunk)
+        assert chunks[-1].raw == b'data: {"x":1}\n\n'
+
     def test_comments_and_events_without_data_are_no_chunks(self) -> None:
         assert decoded([b": hold on\n\nevent: ping\ndata: \n\n"]) == []
 

@@ -97,6 +97,7 @@ def serve(
     UNDERSTUDY_KEYS='alice=KEY' understudy serve --host 0.0.0.0
     """
     import asyncio
+    import gc
     import os
 
     keys = _keys(keyfile)
@@ -149,6 +150,9 @@ def serve(
             drain_timeout=drain_timeout,
             reload=reloader.try_reload,
         )
+        # What has been imported and read by now stays: the collector need not look through it again.
+        gc.collect()
+        gc.freeze()
         watching = asyncio.ensure_future(reloader.watch())
         try:
             await server.run_until_stopped(lambda: click.echo(server.url))

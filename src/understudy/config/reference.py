@@ -72,6 +72,7 @@ _MEANINGS = {
     FailureKind.CONTEXT_LENGTH: "the request is too long for the model",
     FailureKind.CONTENT_FILTER: "a policy error; a `finish_reason` of that name is a success",
     FailureKind.INVALID_REQUEST: "any other 4xx: the request itself is to blame",
+    FailureKind.UNFIT: "the backend's wire format cannot say the request: it was not sent",
     FailureKind.CANCELLED: "the caller left, or the request's deadline cut the attempt short",
     FailureKind.INTERNAL: "a bug of Understudy, raised loudly",
 }

@@ -592,9 +592,14 @@ class Dispatch:
                 self._larger_than = max(self._larger_than or 0, limit)
                 return True
             case Next.NOT_FROM_FIRST:
-                return attempt.member is not self._attempts[0].member
+                return attempt.member is not self._first_asked()
             case following:
                 return following is Next.YES
+
+    def _first_asked(self) -> Member:
+        """Whose format could not say the request was not asked."""
+        asked = (attempt.member for attempt in self._attempts if not _is_unfit(attempt.outcome))
+        return next(asked)
 
     # Bookkeeping
 
@@ -637,3 +642,7 @@ def _bench_seconds(failure: Failure) -> float | None:
 def _skip_entry(skipped: BackendSkipped, began: float) -> SkipEntry:
     until = None if skipped.until is None else skipped.until - began
     return SkipEntry(skipped.backend, skipped.reason, until)
+
+
+def _is_unfit(outcome: Outcome | None) -> bool:
+    return isinstance(outcome, Failure) and outcome.kind is FailureKind.UNFIT

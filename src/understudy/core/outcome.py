@@ -58,6 +58,7 @@ RULES: dict[FailureKind, Rule] = {
     FailureKind.CONTEXT_LENGTH: Rule(Again.NO, Next.LARGER_WINDOW, False, 400),
     FailureKind.CONTENT_FILTER: Rule(Again.NO, Next.NO, False, 400),
     FailureKind.INVALID_REQUEST: Rule(Again.NO, Next.NOT_FROM_FIRST, False, 400),
+    FailureKind.UNFIT: Rule(Again.NO, Next.YES, False, 400),
     FailureKind.CANCELLED: Rule(Again.NO, Next.NO, False),
     FailureKind.INTERNAL: Rule(Again.NO, Next.NO, False),
 }

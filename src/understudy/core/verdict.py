@@ -27,15 +27,21 @@ ALL_UNHEALTHY = (
     "Please wait for recovery or check backend configurations."
 )
 _CALLERS_FAULT = frozenset(
-    (FailureKind.INVALID_REQUEST, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER)
+    (
+        FailureKind.INVALID_REQUEST,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_FILTER,
+        FailureKind.UNFIT,
+    )
 )
 _CIRCUITS = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
 _RETURNING = _CIRCUITS | {SkipReason.BENCHED}
 
 
 def failed(pool: Pool, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float) -> AllBackendsFailed:
-    """Something was tried and all of it failed."""
-    rejected = causes[0].kind in _CALLERS_FAULT
+    """Something was tried and all of it failed. Of what could not be said nothing was tried."""
+    first = next((cause for cause in causes if cause.kind is not FailureKind.UNFIT), causes[0])
+    rejected = first.kind in _CALLERS_FAULT
     leaf = RequestRejected if rejected else AllBackendsFailed
     retryable = any(RULES[cause.kind].transient for cause in causes)
     listed = "; ".join(f"{cause.backend}: {cause.message}" for cause in causes)
@@ -46,7 +52,7 @@ def failed(pool: Pool, causes: Sequence[Cause], trail: Sequence[TrailEntry], now
         retryable=retryable,
         retry_after=soonest_return(pool, now) if retryable or not rejected else None,
     )
-    error.__cause__ = cause_error(causes[0])
+    error.__cause__ = cause_error(first)
     return error
 
 

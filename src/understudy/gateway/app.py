@@ -151,7 +151,7 @@ class Gateway:
         dialect = self._dialect_of(request)
         headers = [*request.id_headers, *error.headers, *retry_after(error.retry_after)]
         body = dialect.write_error(reply_of(error, request.id))
-        await answer(send, error.status, body, headers)
+        await answer(send, error.status, b"" if request.method == "HEAD" else body, headers)
 
     def _dialect_of(self, request: Request) -> Dialect:
         """Rule 3."""

@@ -46,7 +46,7 @@ def status_of(error: RequestError) -> int:
     """Rules 1 and 2."""
     match error:
         case RequestRejected():
-            return _rejected_status(error.causes[0])
+            return _rejected_status(error.blamed)
         case DeadlineExceeded():
             return 504
         case BalancerClosed():
@@ -65,7 +65,7 @@ def reply_to(error: RequestError, request_id: str) -> ErrorReply:
     return ErrorReply(
         status=status,
         code=_code(error, status),
-        message=error.causes[0].message if isinstance(error, RequestRejected) else error.message,
+        message=error.blamed.message if isinstance(error, RequestRejected) else error.message,
         request_id=request_id,
         details=_details(error),
     )
@@ -80,7 +80,7 @@ def body_as_it_came(error: RequestError, call: Call, dialect: Dialect) -> bytes 
     """Rule 1: what the first backend said, if the client's protocol is what it said it in."""
     if not isinstance(error, RequestRejected) or error.body is None:
         return None
-    if not call.is_native_to(error.causes[0].backend):
+    if not call.is_native_to(error.blamed.backend):
         return None
     return error.body if _is_error(error.body, dialect) else None
 
@@ -102,8 +102,10 @@ def _reasons(error: RequestError) -> Sequence[str]:
 
 def _code(error: RequestError, status: int) -> str:
     match error:
-        case RequestRejected() | StreamInterrupted():
-            return str(error.causes[-1 if isinstance(error, StreamInterrupted) else 0].kind)
+        case RequestRejected():
+            return str(error.blamed.kind)
+        case StreamInterrupted():
+            return str(error.causes[-1].kind)
         case BalancerClosed():
             return "shutting_down"
         case DeadlineExceeded():

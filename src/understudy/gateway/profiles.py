@@ -16,7 +16,6 @@ from understudy.gateway.admission import Door
 from understudy.gateway.http import HttpError
 from understudy.library.balancer import Balancer
 
-
 LONGEST_NAME = 100
 
 

@@ -121,13 +121,15 @@ class Backend:
         return f"<Backend {self.name}, {self.model} at {self.url}>"
 
     def encode(self, request: Request, *, stream: bool) -> bytes:
-        """The request's body; raises `UnwritableRequest` if the caller put something strange into it."""
+        """The request's body; raises `UnwritableRequest` where the format cannot say it, or JSON cannot."""
         try:
             return self._encode(request, stream)
         except BadRequest as error:
             raise UnwritableRequest(error.message) from error
-        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        except (TypeError, msgspec.MsgspecError) as error:
             raise UnwritableRequest(f"the request cannot be written as JSON: {error}") from error
+        except ValueError as error:
+            raise UnwritableRequest(str(error)) from error
 
     def headers_for(self, request: Request) -> Mapping[str, str]:
         """The request's headers: the member's own, and what a client of this format has to add to them."""

@@ -141,7 +141,7 @@ class Exchange:
         try:
             response = await self._send()
         except UnwritableRequest as error:
-            return self._ended(Failure(FailureKind.INVALID_REQUEST, str(error)))
+            return self._ended(Failure(FailureKind.UNFIT, str(error)))
         if isinstance(response, Failure):
             return self._ended(response)
         self._content = ContentDecoder(response.headers.get("content-encoding"))

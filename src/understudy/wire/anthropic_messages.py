@@ -31,7 +31,7 @@ from understudy.wire.anthropic_request import body_of
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed
 from understudy.wire.refusal import classify_error_object
 from understudy.wire.sniffing import sniff
-from understudy.wire.sse import Event, EventStream, framed
+from understudy.wire.sse import Event, EventStream, framed, sound
 
 __all__ = [
     "PATH",
@@ -180,7 +180,7 @@ class StreamDecoder:
         if body.error or "error" in (body.type, event.event):
             return [self._error(body.error or lenient_json.decoded(event.data))]
         try:
-            chunk = self._reader.read(body, framed(event))
+            chunk = self._reader.read(body, _framed(event, body.type))
         except ProtocolViolation as error:
             return [self._fail(Failure(FailureKind.PROTOCOL, str(error), in_stream=True))]
         self._sound = True
@@ -233,7 +233,7 @@ def decode_unary(
         return classify_error_object(error, rules=rules, secrets=secrets)
     if message.content is None and message.type != "message":
         return Failure(FailureKind.PROTOCOL, "the answer is JSON, but no message")
-    return [whole_chunk(message, body)]
+    return [whole_chunk(message, sound(body))]
 
 
 def _what_else(body: bytes) -> str:
@@ -246,3 +246,8 @@ def _what_else(body: bytes) -> str:
 def empty_is_legitimate(finish_reason: str | None) -> bool:
     """May an answer that ended so be without content? A length and a policy stop explain it."""
     return finish_reason in EMPTY_REASONS
+
+
+def _framed(event: Event, type_: str | None) -> bytes:
+    """With its name, without which Anthropic's own clients pass it over; imitators may leave it out."""
+    return framed(event if event.event != "message" or not type_ else Event(event.data, type_))

@@ -32,7 +32,7 @@ from understudy.core.outcome import Failure
 from understudy.errors import FailureKind, ProtocolViolation
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed, ToolCallDelta, Usage
 from understudy.wire.refusal import classify_error_object
-from understudy.wire.sse import Event, EventStream, framed
+from understudy.wire.sse import Event, EventStream, framed, sound
 from understudy.wire.surrogates import SurrogateHalves
 
 __all__ = [
@@ -581,7 +581,7 @@ def decode_unary(
     came = len(answer.choices or ())
     if 0 < came < choices:
         return Failure(FailureKind.PROTOCOL, f"only {came} of {choices} choices came")
-    return _Choices(choices).chunks(answer, body)
+    return _Choices(choices).chunks(answer, sound(body))
 
 
 def _what_else(body: bytes) -> str:

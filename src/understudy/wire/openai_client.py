@@ -53,6 +53,7 @@ ERROR_FIELDS = frozenset({"error"})
 
 _DONE = b"data: [DONE]\n\n"
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
 
 # Requests
@@ -166,7 +167,7 @@ class StreamWriter:
     def _native(self, chunk: ChatChunk) -> bytes:
         if chunk.raw is None:
             return self._event(chunk)
-        is_unasked = chunk.usage is not None and not self._request.wants_usage
+        is_unasked = not self._request.wants_usage and _tells_usage(chunk, chunk.raw)
         return b"" if is_unasked and _NO_CHOICES.search(chunk.raw) else chunk.raw
 
     def _event(self, chunk: ChatChunk) -> bytes:
@@ -216,6 +217,11 @@ class StreamWriter:
             **more,
         }
         return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+def _tells_usage(chunk: ChatChunk, raw: bytes) -> bool:
+    """Has the event usage, if only one of zeros, which is read as none?"""
+    return chunk.usage is not None or (not _says_something(chunk) and _USAGE.search(raw) is not None)
 
 
 def _says_something(chunk: ChatChunk) -> bool:

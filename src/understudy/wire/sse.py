@@ -32,13 +32,24 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 def framed(event: Event) -> bytes:
-    """The event as bytes again, its data untouched."""
-    data = event.data
+    """The event as bytes again, its data untouched but for what is no UTF-8, which no client can read."""
+    data = sound(event.data)
     if b"\n" in data:
         data = data.replace(b"\n", b"\ndata: ")
     if event.event == "message":
         return b"data: " + data + b"\n\n"
     return b"event: " + event.event.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def sound(data: bytes) -> bytes:
+    """The same, with U+FFFD where it is no UTF-8."""
+    if data.isascii():
+        return data
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return data.decode(errors="replace").encode()
+    return data
 
 
 class EventStream:
