@@ -219,13 +219,13 @@ async def test_after_the_delay_nobody_is_let_in_and_what_runs_is_served_to_its_e
         await house.stage.clock.advance(60)
         rest = await open_stream.rest()
         assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-        await house.check_ended(2)
+        await house.check_ended(10)
 
 
 async def test_sigint_leaves_the_delay_out() -> None:
     async with serving(drain_delay=60) as house:
         os.kill(os.getpid(), signal.SIGINT)
-        await house.check_ended(2)
+        await house.check_ended(10)
 
 
 async def test_what_still_runs_when_the_time_is_up_ends_with_the_protocols_own_error(
@@ -237,7 +237,7 @@ async def test_what_still_runs_when_the_time_is_up_ends_with_the_protocols_own_e
         rest = await open_stream.rest()
         assert b'"code":"shutting_down"' in rest
         assert rest.endswith(b"0\r\n\r\n")
-        await house.check_ended(2)
+        await house.check_ended(10)
     assert "1 requests are cut off: the drain timeout has passed" in caplog.messages
 
 
@@ -249,7 +249,7 @@ async def test_a_second_signal_ends_it_at_once(again: signal.Signals) -> None:
         await house.until_draining()
         os.kill(os.getpid(), again)
         assert b'"code":"shutting_down"' in await open_stream.rest()
-        await house.check_ended(2)
+        await house.check_ended(10)
 
 
 # Rule 2: the end
@@ -261,7 +261,7 @@ async def test_with_nothing_open_it_ends_right_away() -> None:
         visitor.ask()
         await visitor.head()
         house.server.stop()
-        await house.check_ended(2)
+        await house.check_ended(10)
 
 
 async def test_a_client_that_takes_no_last_words_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,6 +87,17 @@ def test_so_is_what_cannot_be_translated() -> None:
         backend().encode(wrong, stream=False)
 
 
+def test_what_its_format_cannot_say_is_said_so() -> None:
+    with pytest.raises(UnwritableRequest) as caught:
+        backend(ANTHROPIC).encode(ChatRequest([{"role": "stagehand", "content": "Hi"}]), stream=False)
+    assert "stagehand" in str(caught.value)
+    assert "JSON" not in str(caught.value)
+
+
+def test_a_backend_shows_its_model_and_address_and_no_key() -> None:
+    assert repr(backend()) == "<Backend a, ours at http://a.test/v1/chat/completions>"
+
+
 # Headers
 
 
