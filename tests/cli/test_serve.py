@@ -242,6 +242,17 @@ def test_a_signal_ends_it_with_status_0_and_nothing_to_say(evening: Home, told: 
         assert served.end(told) == ("", "")
 
 
+def test_where_nobody_reads_stdout_it_leaves_as_any_program_does(evening: Home) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-W", "error", "-m", "understudy", "serve", "--port", "0"]
+        run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=20, check=False)
+    finally:
+        os.close(writer)
+    assert (run.returncode, run.stderr) == (141, b"")
+
+
 def test_it_runs_from_an_installed_entry_point(evening: Home) -> None:
     script = Path(sysconfig.get_path("scripts")) / "understudy"
     with serving(start=[str(script)]) as served:

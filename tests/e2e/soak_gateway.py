@@ -1,7 +1,6 @@
 """``understudy serve``, as it is, which tells on SIGUSR1 what it holds: one JSON object on stdout each time.
 
-Run by test_gateway_soak.py. A figure of its own is only what cannot be seen from outside; the process's
-descriptors and memory are among them because it is asked at an instant of its own.
+Run by test_gateway_soak.py, in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +14,17 @@ import sys
 from typing import Any
 
 from understudy.cli.process import run
-from understudy.gateway.app import Gateway
+from understudy.gateway import app
+
+
+class Watched(app.Gateway):
+    """The gateway, for whoever wants to look at it."""
+
+    instance: Watched
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        Watched.instance = self
 
 
 def sockets() -> int:
@@ -35,15 +44,13 @@ def resident() -> int:
 
 def holdings() -> dict[str, Any]:
     gc.collect()
-    objects = gc.get_objects()
-    gateway = next(thing for thing in objects if isinstance(thing, Gateway))
-    profiles = gateway.profiles
+    gateway, profiles = Watched.instance, Watched.instance.profiles
     balancers = [served.balancer for served in profiles.by_name.values()]
     return {
         "tasks": len(asyncio.all_tasks()),
         "sockets": sockets(),
         "resident": resident(),
-        "objects": len(objects),
+        "objects": len(gc.get_objects()),
         "journal": len(gateway.journal),
         "running": gateway.running,
         "inside": sum(served.door.inside for served in profiles.by_name.values()),
@@ -58,5 +65,6 @@ def tell(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    app.Gateway = Watched  # type: ignore[misc]
     signal.signal(signal.SIGUSR1, tell)
     raise SystemExit(run(["serve", *sys.argv[1:]]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ CONCURRENT = 40  # of sixty visitors, so that the queue is in use
 # A forgotten request holds some forty objects and three kilobytes. Resident memory moves by a few MB by
 # itself; living objects do not, but for the buckets of windows and percentiles.
 GROWTH = 6 * 1024 * 1024
-OBJECTS = 2_500
+OBJECTS = 5_000
 
 SETTINGS = {
     "timeout_ms": 200,
@@ -94,7 +95,10 @@ class Soaked:
     def holdings(self) -> dict[str, int]:
         assert self.process.stdout is not None
         self.process.send_signal(signal.SIGUSR1)
-        told: dict[str, int] = json.loads(self.process.stdout.readline())
+        assert select.select([self.process.stdout], [], [], 30)[0], "the gateway says nothing"
+        line = self.process.stdout.readline()
+        assert line, "the gateway has ended"
+        told: dict[str, int] = json.loads(line)
         return told
 
     def holds(self, wanted: dict[str, int]) -> dict[str, int]:

@@ -255,6 +255,19 @@ async def test_a_second_signal_ends_it_at_once(again: signal.Signals) -> None:
 # Rule 2: the end
 
 
+async def test_whatever_being_ready_raises_ends_it_with_nothing_open() -> None:
+    stage = Stage(completion())
+    server = Server(stage.gateway, listen("127.0.0.1", 0))
+
+    def ready() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await server.run_until_stopped(ready)
+    assert server.listener.fileno() == -1
+    assert not any(listening.is_serving() for listening in server.servers)
+
+
 async def test_with_nothing_open_it_ends_right_away() -> None:
     async with serving() as house:
         visitor = await house.visit()

@@ -95,18 +95,20 @@ class Server(uvicorn.Server):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def run_until_stopped(self, ready: Callable[[], None]) -> None:
-        """Serve; `ready` is called once requests are taken."""
+        """Serve; `ready` is called once requests are taken. Whatever it raises ends the server."""
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         await self.startup(sockets=[self.listener])
         ticking = asyncio.ensure_future(self.main_loop())
-        self._listen_to_signals()
-        ready()
-        await self._stopping.wait()
-        await self._drain()
-        self.should_exit = True
-        await ticking
-        await self.shutdown(sockets=[self.listener])
+        try:
+            self._listen_to_signals()
+            ready()
+            await self._stopping.wait()
+            await self._drain()
+        finally:
+            self.should_exit = True
+            await ticking
+            await self.shutdown(sockets=[self.listener])
 
     def stop(self, *, delay: bool = True) -> None:
         """Begin to drain; said again, end at once."""
