@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from understudy.wire.state import ProviderState
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -64,7 +66,8 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one answer. `estimated` when the backend did not say.
 
-    `reasoning_tokens` are part of `output_tokens`; `cached_tokens` are part of `input_tokens`.
+    `reasoning_tokens` are part of `output_tokens`; `cached_tokens` (read from a prompt cache) and
+    `cache_write_tokens` are part of `input_tokens`.
     """
 
     input_tokens: int = 0
@@ -72,6 +75,7 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool = False
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -101,6 +105,10 @@ class ChatChunk(msgspec.Struct, frozen=True):
     model: str | None = None
     id: str | None = None
     raw: bytes | None = None
+    logprobs: tuple[Any, ...] = ()
+    annotations: tuple[Any, ...] = ()
+    state: tuple[ProviderState, ...] = ()
+    service_tier: str | None = None
 
     @property
     def has_content(self) -> bool:
