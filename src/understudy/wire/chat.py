@@ -92,6 +92,9 @@ class ChatChunk(msgspec.Struct, frozen=True):
     `model` and `id` are the backend's. `audio` is an audio delta as it came.
     `raw` are the bytes that said it, for passing through untouched: a framed event of a stream, the body
     of a unary answer; ``b""`` where another chunk of the same event carries them, None where there are none.
+
+    `logprobs` are OpenAI's entries for this piece of text, `annotations` its citations in OpenAI's shape.
+    `state` is what only the backend that issued it understands, and wants back (`wire.state`).
     """
 
     text: str = ""
