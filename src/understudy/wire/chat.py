@@ -48,10 +48,9 @@ class ChatRequest:
         options = self.fields.get("stream_options")
         return isinstance(options, Mapping) and bool(options.get("include_usage"))
 
-    @property
-    def characters(self) -> int:
-        """The characters of all texts in the messages."""
-        return sum(map(characters_of, self.messages))
+    def with_fields(self, fields: Mapping[str, Any]) -> ChatRequest:
+        """The same request, but for its fields."""
+        return ChatRequest(self.messages, fields)
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
@@ -132,15 +131,6 @@ class Malformed(msgspec.Struct, frozen=True):
     """An event that could not be read and was dropped; the stream goes on."""
 
     message: str
-
-
-def characters_of(value: Any) -> int:
-    """The characters of all texts inside a message."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(map(characters_of, value.values()))
-    return sum(map(characters_of, value)) if isinstance(value, list | tuple) else 0
 
 
 def estimate_tokens(characters: int) -> int:
