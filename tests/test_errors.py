@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from understudy import errors
 from understudy.errors import (
     AllBackendsFailed,
@@ -11,6 +13,7 @@ from understudy.errors import (
     Cause,
     ConfigurationError,
     FailureKind,
+    NoBackendAvailable,
     ProfileError,
     RequestError,
     RequestRejected,
@@ -46,6 +49,8 @@ def test_what_is_out_of_the_ordinary_is_added() -> None:
         reconnected=True,
         malformed_events=1,
         dropped_field="x",
+        left_out=("seed", "messages[].name"),
+        answer_limit=8192,
     )
     assert entry.to_dict() == {
         "backend": "a",
@@ -59,6 +64,8 @@ def test_what_is_out_of_the_ordinary_is_added() -> None:
         "reconnected": True,
         "malformed_events": 1,
         "dropped_field": "x",
+        "left_out": ["seed", "messages[].name"],
+        "answer_limit": 8192,
     }
 
 
@@ -68,6 +75,32 @@ def test_a_skipped_member_names_its_reason_and_when_it_returns() -> None:
         "skipped": "benched",
         "until_ms": 2000.0,
     }
+
+
+@pytest.mark.parametrize("reason", SkipReason)
+def test_a_reason_tells_whether_it_is_about_this_request(reason: SkipReason) -> None:
+    assert reason.is_unfitness is (
+        reason == "context_length" or (reason.startswith("no_") and reason != "no_key")
+    )
+
+
+@pytest.mark.parametrize(
+    ("reasons", "blames"),
+    [
+        ("no_images", True),
+        ("no_images context_length", True),
+        ("missing no_key no_tools", True),
+        ("missing no_key", False),
+        ("no_images circuit_open", False),
+        ("no_images drained", False),
+        ("", False),
+    ],
+)
+def test_nobody_was_there_for_this_request_if_every_usable_member_is_unfit(
+    reasons: str, blames: bool
+) -> None:
+    skips = [SkipEntry("a", SkipReason(reason), None) for reason in reasons.split()]
+    assert NoBackendAvailable("nobody", skips=skips).blames_request is blames
 
 
 def test_a_failed_request_says_what_to_do_about_it() -> None:

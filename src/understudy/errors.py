@@ -64,6 +64,32 @@ class SkipReason(StrEnum):
     BENCHED = "benched"
     LOW_TPM = "low_tpm"
     CONTEXT_LENGTH = "context_length"
+    NO_TOOLS = "no_tools"
+    NO_IMAGES = "no_images"
+    NO_FILES = "no_files"
+    NO_AUDIO = "no_audio"
+    NO_JSON_SCHEMA = "no_json_schema"
+    NO_PREFILL = "no_prefill"
+
+    @property
+    def is_unfitness(self) -> bool:
+        """Is it that the member's model can't take this request, though it may take others?"""
+        return self in _UNFIT
+
+
+_UNFIT = frozenset(
+    (
+        SkipReason.CONTEXT_LENGTH,
+        SkipReason.NO_TOOLS,
+        SkipReason.NO_IMAGES,
+        SkipReason.NO_FILES,
+        SkipReason.NO_AUDIO,
+        SkipReason.NO_JSON_SCHEMA,
+        SkipReason.NO_PREFILL,
+    )
+)
+NEVER_USABLE = frozenset((SkipReason.MISSING, SkipReason.NO_KEY))
+"""Reasons that hold for every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +125,9 @@ class AttemptEntry:
     `outcome` is ``success``, ``refused`` (an empty answer that was accepted), or a failure kind.
     `duration` is None while the attempt runs; `first_content` is None if none came. `dropped_field` is
     a request field that the backend refused to know: the request went out once more without it.
+    `left_out` are fields, and parts of messages, that the backend was never told of: its format has no word
+    for them, or its model no use. `answer_limit` is the limit that the request's own was lowered to, in
+    tokens, because the model gives no longer answers.
     """
 
     backend: str
@@ -112,6 +141,8 @@ class AttemptEntry:
     reconnected: bool = False
     malformed_events: int = 0
     dropped_field: str = ""
+    left_out: tuple[str, ...] = ()
+    answer_limit: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -131,6 +162,10 @@ class AttemptEntry:
             entry["malformed_events"] = self.malformed_events
         if self.dropped_field:
             entry["dropped_field"] = self.dropped_field
+        if self.left_out:
+            entry["left_out"] = list(self.left_out)
+        if self.answer_limit is not None:
+            entry["answer_limit"] = self.answer_limit
         return entry
 
 
@@ -255,6 +290,12 @@ class NoBackendAvailable(RequestError):
     """No backend could be asked; `skips` names each with its reason and when it returns."""
 
     type = "no_backend_available"
+
+    @property
+    def blames_request(self) -> bool:
+        """Can no usable backend's model take the request? The caller can mend it, waiting can't."""
+        reasons = [skip.reason for skip in self.skips if skip.reason not in NEVER_USABLE]
+        return bool(reasons) and all(reason.is_unfitness for reason in reasons)
 
 
 class DeadlineExceeded(RequestError):

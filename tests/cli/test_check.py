@@ -57,6 +57,8 @@ def test_a_profile_that_is_right_is_described_in_order(home: Home, run: Run) -> 
         "  1. one: openai, qwen3",
         "     at    http://localhost:1/v1",
         "     key   none is sent",
+        "     facts context-limit 32000 (member profile)",
+        "           supports tools, json-schema, reasoning; tokenizer qwen (model table)",
         "  2. two: openai, m",
         "     at    http://localhost:2/v1",
         "     key   none is sent",
@@ -204,6 +206,7 @@ def test_the_report_is_an_object_for_programs(home: Home, report: Any) -> None:
         "model": "m",
         "base_url": "http://localhost:1/v1",
         "key": "none is sent",
+        "facts": [],
         "problems": [],
         "live": None,
     }
@@ -213,6 +216,27 @@ def test_the_report_is_an_object_for_programs(home: Home, report: Any) -> None:
         {"key": "failover_retry_delay_ms", "value": 0, "source": "load-balancer profile"},
         {"key": "timeout_ms", "value": 7, "source": "member profile one"},
     ]
+
+
+def test_what_is_known_of_a_members_model_is_told_with_where_it_comes_from(home: Home, report: Any) -> None:
+    home.backend(
+        "one", "http://localhost:1/v1", "gpt-4o", **{"max-output": 100, "price": {"input": 1, "output": 2}}
+    )
+    home.backend("two", "http://localhost:1/v1", "gpt-4o-mini", supports=[])
+    home.pool("pair", "one", "two")
+    first, second = (
+        {fact["key"]: (fact["value"], fact["source"]) for fact in member["facts"]}
+        for member in report("pair")["members"]
+    )
+    assert first["context-limit"] == (128000, "model table")
+    assert first["max-output"] == (100, "member profile")
+    assert first["price"] == ({"input": 1, "output": 2}, "member profile")
+    assert second["supports"] == ([], "member profile")
+
+
+def test_a_price_and_a_model_that_takes_nothing_but_text_have_their_words(home: Home, run: Run) -> None:
+    home.backend("one", "http://localhost:1/v1", "m", supports=[], price={"input": 1.5, "output": 2})
+    assert "     facts supports nothing; price input 1.5, output 2 (member profile)" in run("one")[1]
 
 
 def test_each_member_is_asked_live_by_itself(home: Home, run: Run, upstream: FaultProvider) -> None:

@@ -68,7 +68,13 @@ class TestTrail:
                 "a, attempt 2: answered in 12 ms; the kept connection was dead, so it was made anew; "
                 "asked once more without n; malformed events dropped: 3",
             ),
+            (
+                attempt("a", "success", left_out=("seed", "messages[].name"), answer_limit=8192),
+                "a, attempt 1: answered in 12 ms; asked for no more than 8192 tokens; "
+                "not told of seed, messages[].name",
+            ),
             (SkipEntry("a", SkipReason.NO_KEY, None), "a was skipped: it has no key"),
+            (SkipEntry("a", SkipReason.NO_IMAGES, None), "a was skipped: its model takes no images"),
         ],
     )
     def test_every_outcome_has_its_words(self, entry: AttemptEntry | SkipEntry, words: str) -> None:
@@ -100,6 +106,14 @@ class TestFailoverNote:
         trail: list[TrailEntry] = [SkipEntry("a", SkipReason.BENCHED, 3.0), attempt("b", "success")]
 
         assert failover_note(trail, "b", "m") == "answered by b (m) after a was skipped: benched"
+
+    def test_so_is_one_whose_model_could_not_take_the_request(self) -> None:
+        trail: list[TrailEntry] = [SkipEntry("a", SkipReason.NO_TOOLS, None), attempt("b", "success")]
+
+        assert (
+            failover_note(trail, "b", "m")
+            == "answered by b (m) after a was skipped: its model takes no tools"
+        )
 
     def test_there_is_none_if_the_first_member_answered_be_it_at_the_second_attempt(self) -> None:
         trail: list[TrailEntry] = [attempt("a", "server_error"), attempt("a", "success", attempt=2)]

@@ -215,6 +215,9 @@ class TestLoad:
             load_pool("nothing", store, {})
 
 
+KEY = {"OPENAI_API_KEY": "k"}
+
+
 class TestWhatHolds:
     POOL = make_pool(
         LoadBalancerProfile(
@@ -234,6 +237,15 @@ class TestWhatHolds:
         assert layers.effective("timeout_ms") == (2, Source.MEMBER)
         assert layers.effective("stall_timeout_ms") == (1, Source.PROFILE)
         assert layers.effective("context-limit") == (8, Source.MEMBER)
+
+    def test_a_members_model_is_known_by_its_name(self) -> None:
+        """Settings go before what the table says."""
+        pool = make_pool(StandardProfile("a", "openai", "gpt-4o", {}, {"max-output": 5}), (), KEY)
+        layers = pool.layers(pool.members[0])
+
+        assert layers.effective("context-limit") == (128_000, Source.MODEL)
+        assert layers.effective("max-output") == (5, Source.MEMBER)
+        assert pool.layers().effective("context-limit") == (None, Source.DEFAULT)
 
     def test_a_missing_member_and_the_pool_itself_have_the_pools(self) -> None:
         for layers in (self.POOL.layers(), self.POOL.layers(self.POOL.members[1])):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from understudy.config.aliases import ALIASES
+from understudy.config.models import families
 from understudy.config.profile_file import parse_profile
 from understudy.config.reference import pages, write
 from understudy.core.settings import REGISTRY
@@ -40,6 +41,20 @@ def test_every_provider_has_a_row_with_its_address() -> None:
         assert (alias.base_url or "your own") in row
         assert (alias.key_variable or "none needed") in row
         assert ("| asked for |" in row) is alias.knows_stream_usage
+
+
+def test_every_family_of_models_has_a_row_with_its_names_and_its_page() -> None:
+    page = pages()["models.md"]
+
+    for family in families():
+        [row] = [line for line in page.splitlines() if line.startswith(f"| `{family.names[0]}`")]
+        assert row.count("|") == 8
+        assert all(f"`{name}`" in row for name in family.names)
+        assert f"[{family.maker}]({family.source}), {family.as_of}" in row
+        assert ("(open)" in row) is family.is_open
+    [row] = [line for line in page.splitlines() if line.startswith("| `claude-haiku-4-5`")]
+    assert "| 200000 | 64000 | tools, images, files, json-schema, prefill, reasoning |" in row
+    assert "| 1 / 5 / 0.1 / 1.25 | claude |" in row
 
 
 def test_the_pages_say_how_they_are_made_anew() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
 from understudy.core.events import Event
+from understudy.core.facts import Facts, Feature, Tokenizer
+from understudy.core.fit import Needs
 from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
@@ -26,7 +28,37 @@ def failure(kind: FailureKind | str, **more: Any) -> Failure:
 
 
 def member(name: str = "a", index: int = 0, problem: SkipReason | None = None, **settings: Any) -> Member:
-    return Member(name, index, MemberSettings(**settings), problem)
+    """`settings` may be facts as well."""
+    facts = Facts(**{key: settings.pop(key) for key in FACTS if key in settings})
+    return Member(name, index, MemberSettings(**settings, facts=facts), problem)
+
+
+def takes(*features: str) -> frozenset[Feature]:
+    """What a model takes besides text, and nothing else."""
+    return frozenset(map(Feature, features))
+
+
+@dataclass
+class Asking:
+    """A request's needs, told outright; `looks` are the questions that were asked about them."""
+
+    features: frozenset[Feature] = frozenset()
+    answer_limit: int = 0
+    tokens: int = 0
+    bytes: int | None = None
+    looks: list[str] = field(default_factory=list)
+
+    @property
+    def most_tokens(self) -> int:
+        self.looks.append("most")
+        return self.tokens if self.bytes is None else self.bytes
+
+    def prompt_tokens(self, tokenizer: Tokenizer | None) -> int:
+        self.looks.append(f"tokens {tokenizer}")
+        return self.tokens
+
+
+FACTS = ("context_limit", "max_output", "supports", "price", "tokenizer")
 
 
 class Stage:
@@ -65,8 +97,8 @@ class Stage:
     def advance(self, seconds: float) -> None:
         self.now += seconds
 
-    def begin(self, *, stream: bool = True) -> Walk:
-        return Walk(self, Dispatch(self.pool, self.now, lambda: self.jitter, stream=stream))
+    def begin(self, *, stream: bool = True, needs: Needs | None = None) -> Walk:
+        return Walk(self, Dispatch(self.pool, self.now, lambda: self.jitter, stream=stream, needs=needs))
 
     def set(self, *, breaker: dict[str, Any] | None = None, **retry: Any) -> None:
         """A live change of settings."""

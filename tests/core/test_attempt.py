@@ -68,6 +68,8 @@ def test_the_entry_of_a_failure_tells_what_happened() -> None:
     broken.reconnected = True
     broken.malformed_events = 1
     broken.dropped_field = "stream_options"
+    broken.left_out = ("seed",)
+    broken.answer_limit = 8192
     assert broken.entry(1000.0) == AttemptEntry(
         backend="a",
         attempt=2,
@@ -80,6 +82,8 @@ def test_the_entry_of_a_failure_tells_what_happened() -> None:
         reconnected=True,
         malformed_events=1,
         dropped_field="stream_options",
+        left_out=("seed",),
+        answer_limit=8192,
     )
 
 

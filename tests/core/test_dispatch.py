@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.core.stage import Stage, failure
+from tests.core.stage import Asking, Stage, failure, takes
 from understudy.core.attempt import Tokens
 from understudy.core.breaker import State
 from understudy.core.events import (
@@ -20,6 +20,7 @@ from understudy.core.events import (
     BreakerHalfOpened,
     BreakerOpened,
     ConfigurationWarning,
+    FieldsLeftOut,
     FirstContent,
     ProbeSettled,
     RequestEnded,
@@ -1025,6 +1026,74 @@ class TestContextLength:
         walk.asks("b")
         walk.fails("context_length")
         walk.gives_up()
+
+
+class TestFit:
+    """Rule 13."""
+
+    def stage(self, names: str = "ab") -> Stage:
+        return Stage(names, members={"a": {"supports": takes("tools")}})
+
+    def test_a_member_whose_model_cannot_take_the_request_is_passed_over_with_the_reason(self) -> None:
+        stage = self.stage()
+        walk = stage.begin(needs=Asking(takes("images", "tools")))
+        walk.asks("b")
+        walk.answers()
+        assert [(skip.backend, skip.reason) for skip in walk.told(BackendSkipped)] == [("a", "no_images")]
+        assert walk.dispatch.trail[0] == SkipEntry("a", SkipReason.NO_IMAGES, None)
+        assert stage.member("a").metrics.skips == {SkipReason.NO_IMAGES: 1}
+
+    def test_what_it_takes_is_asked_of_it(self) -> None:
+        self.stage().begin(needs=Asking(takes("tools"))).asks("a")
+
+    def test_it_is_neither_waited_for_nor_probed(self) -> None:
+        stage = self.stage("a")
+        stage.open("a")
+        stage.advance(29)
+        error = stage.begin(needs=Asking(takes("images"))).gives_up()
+        assert isinstance(error, NoBackendAvailable)
+        assert error.blames_request
+        stage.member("a").bench(stage.now, 1.0, 900.0)
+        assert isinstance(stage.begin(needs=Asking(takes("images"))).gives_up(), NoBackendAvailable)
+
+    def test_nor_is_it_the_last_resort_below_the_rate_floor(self) -> None:
+        stage = Stage("a", members={"a": {"supports": takes(), "tpm_threshold": 100}})
+        stage.slow("a", 1)
+        stage.begin(needs=Asking(takes("images"))).gives_up()
+
+    def test_a_prompt_that_is_clearly_too_long_goes_to_a_larger_window(self) -> None:
+        stage = Stage("ab", members={"a": {"context_limit": 100}, "b": {"context_limit": 1000}})
+        walk = stage.begin(needs=Asking(tokens=200))
+        walk.asks("b")
+        assert walk.told(BackendSkipped)[0].reason is SkipReason.CONTEXT_LENGTH
+
+    def test_after_a_failure_the_reason_still_stands(self) -> None:
+        walk = self.stage("abc").begin(needs=Asking(takes("images")))
+        walk.asks_in_turn("b", "c")
+        walk.gives_up()
+
+    def test_where_nothing_is_known_of_a_model_nothing_is_looked_at(self) -> None:
+        asking = Asking(takes("images"), tokens=10**9)
+        Stage("ab").begin(needs=asking).asks("a")
+        assert asking.looks == []
+
+
+class TestLeftOut:
+    def test_what_a_backend_was_not_told_is_a_fact_and_in_the_trail(self) -> None:
+        walk = Stage("ab").begin()
+        attempt = walk.asks("a")
+        attempt.left_out = ("seed",)
+        walk.answers()
+        assert [(fact.backend, fact.fields) for fact in walk.told(FieldsLeftOut)] == [("a", ("seed",))]
+        entry = walk.dispatch.trail[0]
+        assert isinstance(entry, AttemptEntry)
+        assert entry.left_out == ("seed",)
+
+    def test_where_there_is_nothing_there_is_no_fact(self) -> None:
+        walk = Stage("ab").begin()
+        walk.asks("a")
+        walk.answers()
+        assert walk.told(FieldsLeftOut) == []
 
 
 class TestAfterContent:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.stage import Stage
+from tests.core.stage import Asking, Stage, takes
 from understudy.core import eligibility
 from understudy.core.breaker import State
 from understudy.core.eligibility import Skip
+from understudy.core.fit import Fit
 from understudy.errors import SkipReason
 
 
-def check(stage: Stage, name: str = "a", larger_than: int | None = None) -> Skip | None:
-    return eligibility.check(stage.member(name), stage.now, stage.pool.settings, larger_than)
+def check(
+    stage: Stage, name: str = "a", larger_than: int | None = None, fit: Fit | None = None
+) -> Skip | None:
+    return eligibility.check(stage.member(name), stage.now, stage.pool.settings, larger_than, fit)
 
 
 def test_a_healthy_member_may_be_asked() -> None:
@@ -24,7 +27,7 @@ def everything_wrong() -> Stage:
     stage = Stage(
         "a",
         problems={"a": SkipReason.NO_KEY},
-        members={"a": {"context_limit": 8000, "tpm_threshold": 100}},
+        members={"a": {"context_limit": 8000, "tpm_threshold": 100, "supports": takes()}},
     )
     stage.open("a")
     stage.slow("a", 50)
@@ -37,6 +40,8 @@ def test_the_reasons_come_in_the_order_of_how_long_they_last() -> None:
     member, now = stage.member("a"), stage.now
     assert check(stage, larger_than=8000) == Skip(SkipReason.NO_KEY)
     member.problem = None
+    fit = Fit(Asking(takes("images")), stage.pool.members)
+    assert check(stage, larger_than=8000, fit=fit) == Skip(SkipReason.NO_IMAGES)
     assert check(stage, larger_than=8000) == Skip(SkipReason.CONTEXT_LENGTH)
     assert check(stage) == Skip(SkipReason.BENCHED, now + 30)
     member.benched_until = now
@@ -56,7 +61,7 @@ def test_an_unusable_member_is_passed_over_with_its_reason(problem: SkipReason) 
 )
 def test_only_a_larger_or_unknown_window_fits(limit: int | None, larger_than: int, fits: bool) -> None:
     stage = Stage("a", members={"a": {"context_limit": limit}})
-    assert eligibility.fits(stage.member("a"), larger_than) is fits
+    assert eligibility.is_larger(limit, larger_than) is fits
     assert (check(stage, larger_than=larger_than) is None) is fits
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.core.error_rules import ErrorRule
+from understudy.core.facts import Facts, Price, Tokenizer
 from understudy.core.settings import (
     REGISTRY,
     BreakerSettings,
@@ -53,6 +54,10 @@ PROMISED: dict[str, tuple[Any, Scope]] = {
     "strict_events": (False, Scope.BOTH),
     "error_rules": (None, Scope.BOTH),
     "context-limit": (None, Scope.MEMBER),
+    "max-output": (None, Scope.MEMBER),
+    "supports": (None, Scope.MEMBER),
+    "price": (None, Scope.MEMBER),
+    "tokenizer": (None, Scope.MEMBER),
     "base-url": (None, Scope.MEMBER),
     "auth-key-env": (None, Scope.MEMBER),
     "auth-keyfile": (None, Scope.MEMBER),
@@ -74,6 +79,7 @@ RANGES = {
     "wait_for_capacity_ms": (0, None),
     "bench_max_ms": (1, None),
     "context-limit": (1, None),
+    "max-output": (1, None),
 }
 
 
@@ -217,6 +223,15 @@ class TestLayers:
         assert layers.effective("context_limit") == (9, Source.MEMBER)
         assert Layers(profile={"context-limit": 3}).effective("context_limit") == (None, Source.DEFAULT)
 
+    def test_what_is_known_of_a_model_goes_before_the_default_and_nothing_else(self) -> None:
+        model = {"context-limit": 9}
+
+        assert Layers(model=model).effective("context-limit") == (9, Source.MODEL)
+        assert Layers(member={"context-limit": 8}, model=model).effective("context-limit") == (
+            8,
+            Source.MEMBER,
+        )
+
     def test_a_false_value_given_is_a_value(self) -> None:
         assert Layers(profile={"circuit_breaker_enabled": False}).value("circuit_breaker_enabled") is False
 
@@ -306,7 +321,24 @@ class TestFrozenSettings:
         )
 
         assert MemberSettings.of(layers) == MemberSettings(
-            Timeouts(first_content=1.0), 200, True, rules, 8_000
+            Timeouts(first_content=1.0), 200, True, rules, Facts(context_limit=8_000)
+        )
+
+    def test_facts_are_the_members_own_before_those_of_its_model(self) -> None:
+        price = {"input": 1.0, "output": 2.5}
+        layers = Layers(
+            member={"context-limit": 8_000, "supports": ()},
+            model={
+                "context-limit": 1,
+                "max-output": 2,
+                "supports": ("tools",),
+                "price": price,
+                "tokenizer": "qwen",
+            },
+        )
+
+        assert MemberSettings.of(layers).facts == Facts(
+            8_000, 2, frozenset(), Price(1.0, 2.5), Tokenizer.QWEN
         )
 
     def test_a_pool_is_its_breakers_its_retries_and_its_measure(self) -> None:

@@ -14,15 +14,19 @@ from understudy.core.shapes import (
     BASE_URL,
     TEXT,
     VARIABLE,
+    Amounts,
     Boolean,
     Choice,
     ErrorRules,
     Integer,
     Shape,
     StatusList,
+    Words,
 )
 from understudy.errors import FailureKind
 
+FRUIT = Words(("apple", "pear"))
+PRICE = Amounts(("input", "output", "cached", "write"))
 RULE = {"status": 503, "match": "try .* later", "kind": "rate_limited"}
 
 
@@ -36,6 +40,8 @@ RULE = {"status": 503, "match": "try .* later", "kind": "rate_limited"}
         (Choice(("serving", "window")), "one of serving, window"),
         (StatusList(), "a list of HTTP statuses from 400 to 599"),
         (TEXT, "a non-empty text of one line"),
+        (FRUIT, "a list of apple, pear"),
+        (PRICE, '{"input": number, "output": number}, all from 0, optionally "cached", "write"'),
         (
             ErrorRules(),
             'a list of {"status": 400–599, "match": "pattern", "kind": failure kind}, '
@@ -61,6 +67,10 @@ def test_the_description_completes_must_be(shape: Shape, description: str) -> No
         (TEXT, " two words ", " two words "),
         (StatusList(), [], ()),
         (StatusList(), [400, 599.0], (400, 599)),
+        (FRUIT, [], ()),
+        (FRUIT, ["pear", "apple"], ("pear", "apple")),
+        (PRICE, {"output": 0, "input": 2.5}, {"input": 2.5, "output": 0}),
+        (PRICE, {"input": 1, "output": 2, "write": 3.75}, {"input": 1, "output": 2, "write": 3.75}),
         (ErrorRules(), [], ()),
         (ErrorRules(), [RULE], (ErrorRule(503, "try .* later", FailureKind.RATE_LIMITED),)),
         (
@@ -111,6 +121,18 @@ def test_these_are_taken_and_the_schema_takes_them_too(shape: Shape, value: obje
         (TEXT, "two\nlines"),
         (TEXT, "one line and its end\n"),
         (TEXT, 5),
+        (FRUIT, "pear"),
+        (FRUIT, ["plum"]),
+        (FRUIT, [1]),
+        (FRUIT, ["pear", "pear"]),
+        (PRICE, 3),
+        (PRICE, {}),
+        (PRICE, {"input": 1}),
+        (PRICE, {"input": 1, "output": 2, "more": 3}),
+        (PRICE, {"input": -1, "output": 2}),
+        (PRICE, {"input": "1", "output": 2}),
+        (PRICE, {"input": True, "output": 2}),
+        (PRICE, {"input": 2**54, "output": 2}),
         (StatusList(), 500),
         (StatusList(), "500"),
         (StatusList(), [200]),
@@ -171,6 +193,9 @@ def test_these_are_refused_and_the_schema_refuses_them_too(shape: Shape, value: 
         (StatusList(), "500, 502 503", (500, 502, 503)),
         (StatusList(), "[429,500]", (429, 500)),
         (StatusList(), "", ()),
+        (FRUIT, "Pear, apple", ("pear", "apple")),
+        (FRUIT, "[]", ()),
+        (PRICE, '{"input": 1, "output": 2.5}', {"input": 1, "output": 2.5}),
     ],
 )
 def test_a_command_line_says_it_in_words(shape: Shape, text: str, kept: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.stage import Stage
+from tests.core.stage import Asking, Stage, takes
 from understudy.core import verdict
+from understudy.core.fit import Fit
 from understudy.core.verdict import ALL_UNHEALTHY
 from understudy.errors import (
     AllBackendsFailed,
@@ -25,7 +26,7 @@ def cause(kind: str, backend: str = "a", status: int | None = None, body: bytes 
 
 def failed(*causes: Cause, stage: Stage | None = None) -> AllBackendsFailed:
     stage = stage or Stage()
-    return verdict.failed(stage.pool, causes, (), stage.now)
+    return verdict.failed(stage.pool, None, causes, (), stage.now)
 
 
 class TestFailed:
@@ -75,7 +76,7 @@ class TestFailed:
 
 class TestUnavailable:
     def unavailable(self, stage: Stage, waited: float = 0.0) -> NoBackendAvailable:
-        return verdict.unavailable(stage.pool, stage.now - waited, (), stage.now)
+        return verdict.unavailable(stage.pool, None, stage.now - waited, (), stage.now)
 
     def test_open_circuits_have_words_of_their_own(self) -> None:
         stage = Stage()
@@ -127,26 +128,59 @@ class TestUnavailable:
         assert error.retry_after is None
 
 
+def nobody(stage: Stage, asking: Asking) -> NoBackendAvailable:
+    fit = Fit(asking, stage.pool.members)
+    return verdict.unavailable(stage.pool, fit, stage.now, (), stage.now)
+
+
+class TestUnfit:
+    def test_a_request_that_no_model_takes_is_told_so(self) -> None:
+        stage = Stage("ab", members={"a": {"supports": takes()}, "b": {"context_limit": 10}})
+        error = nobody(stage, Asking(takes("images"), tokens=100))
+        assert str(error) == "No backend can take this request. a: no_images; b: context_length"
+        assert not error.retryable
+        assert error.retry_after is None
+        assert error.blames_request
+
+    def test_a_prompt_that_is_too_long_for_all_is_told_so(self) -> None:
+        stage = Stage("ab", members={"a": {"context_limit": 10}}, problems={"b": SkipReason.NO_KEY})
+        error = nobody(stage, Asking(tokens=100))
+        assert str(error) == "The prompt is too long for every backend. a: context_length; b: no_key"
+
+    def test_an_unfit_member_is_not_expected_back(self) -> None:
+        stage = Stage("ab", members={"a": {"supports": takes()}})
+        stage.open("b")
+        error = nobody(stage, Asking(takes("images")))
+        assert str(error) == "No backend is available. a: no_images; b: circuit_open, back in 30.0 s"
+        assert (error.retryable, error.retry_after, error.blames_request) == (True, 30, False)
+
+    def test_neither_after_a_failure(self) -> None:
+        stage = Stage("ab", members={"a": {"supports": takes()}})
+        stage.open("b")
+        fit = Fit(Asking(takes("images")), stage.pool.members)
+        assert verdict.failed(stage.pool, fit, [cause("reset", "b")], (), stage.now).retry_after == 30
+
+
 class TestSoonestReturn:
     def test_is_none_while_a_member_can_be_asked(self) -> None:
         stage = Stage()
         stage.open("a")
-        assert verdict.soonest_return(stage.pool, stage.now) is None
+        assert verdict.soonest_return(stage.pool, None, stage.now) is None
 
     def test_is_none_while_a_slow_member_can_be_asked(self) -> None:
         stage = Stage(members={"b": {"tpm_threshold": 100}})
         stage.open("a")
         stage.slow("b", 1)
-        assert verdict.soonest_return(stage.pool, stage.now) is None
+        assert verdict.soonest_return(stage.pool, None, stage.now) is None
 
     def test_looks_only_at_usable_members(self) -> None:
         stage = Stage(problems={"a": SkipReason.MISSING})
         stage.open("b")
-        assert verdict.soonest_return(stage.pool, stage.now) == 30
+        assert verdict.soonest_return(stage.pool, None, stage.now) == 30
 
     def test_is_none_without_a_usable_member(self) -> None:
         stage = Stage("a", problems={"a": SkipReason.MISSING})
-        assert verdict.soonest_return(stage.pool, stage.now) is None
+        assert verdict.soonest_return(stage.pool, None, stage.now) is None
 
 
 def test_too_late_names_the_limit_and_the_causes() -> None:

@@ -14,11 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.core.stage import failure
+from tests.core.stage import Asking, failure, takes
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Step, Wait
 from understudy.core.events import Event, RequestEnded
+from understudy.core.facts import Facts
 from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
@@ -57,11 +58,17 @@ RETRIES = st.builds(
 POOLS = st.builds(
     PoolSettings, breaker=BREAKERS, retry=RETRIES, tpm_measure=st.sampled_from(["serving", "window"])
 )
+FACTS = st.builds(
+    Facts,
+    context_limit=st.sampled_from([None, 8, 32]),
+    max_output=st.sampled_from([None, 4]),
+    supports=st.sampled_from([None, None, takes(), takes("tools", "prefill")]),
+)
 MEMBERS = st.builds(
     MemberSettings,
     timeouts=st.just(Timeouts()),
     tpm_threshold=st.sampled_from([None, None, 100]),
-    context_limit=st.sampled_from([None, 8, 32]),
+    facts=FACTS,
 )
 USUAL = ["connect", "reset", "server_error", "rate_limited", "timeout"]
 FAILURES = st.builds(
@@ -70,6 +77,14 @@ FAILURES = st.builds(
     status=st.sampled_from([None, 400, 500]),
     retry_after=st.sampled_from([None, None, 0.5, 2.0, 15.0]),
     terminal=st.booleans(),
+)
+NEEDS = st.none() | st.builds(
+    Asking,
+    features=st.sampled_from(
+        [takes(), takes("tools"), takes("images"), takes("prefill"), takes("reasoning")]
+    ),
+    answer_limit=st.sampled_from([0, 2, 30]),
+    tokens=st.sampled_from([1, 9, 40]),
 )
 SECONDS = st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, 5.0, 12.5, 31.0, 301.0])
 PICK = st.integers(0, 10**6)
@@ -85,6 +100,7 @@ class Played:
     never_again: set[int] = field(default_factory=set)
     not_before: dict[int, float] = field(default_factory=dict)
     too_small: int | None = None
+    needs: Asking | None = None
     step: Step | None = None
 
     @property
@@ -182,9 +198,10 @@ class WalksMachine(RuleBasedStateMachine):
         member.window.generated.add(self.now, tokens, 60.0)
 
     @precondition(lambda self: len(self.playing) < 6)
-    @rule(stream=st.booleans())
-    def begin(self, stream: bool) -> None:
-        self.playing.append(Played(Dispatch(self.pool, self.now, lambda: 0.5, stream=stream)))
+    @rule(stream=st.booleans(), needs=NEEDS)
+    def begin(self, stream: bool, needs: Asking | None) -> None:
+        dispatch = Dispatch(self.pool, self.now, lambda: 0.5, stream=stream, needs=needs)
+        self.playing.append(Played(dispatch, needs=needs))
         self.begun += 1
         self.go_on(self.playing[-1])
 
@@ -287,9 +304,20 @@ class WalksMachine(RuleBasedStateMachine):
         assert index not in played.never_again
         assert self.now >= played.not_before.get(index, 0.0)
         assert not played.dispatch.deadline.passed(self.now)
-        limit = attempt.member.settings.context_limit
+        limit = attempt.member.settings.facts.context_limit
         if played.too_small is not None and limit is not None:
             assert limit > played.too_small
+        if played.needs is not None:
+            self.can_take(attempt.member.settings.facts, played.needs)
+
+    def can_take(self, facts: Facts, needs: Asking) -> None:
+        wanted = {str(feature) for feature in needs.features} - {"reasoning"}
+        others = [member.settings.facts for member in self.pool.members if member.problem is None]
+        if all(other.supports is not None and "prefill" not in other.supports for other in others):
+            wanted -= {"prefill"}
+        assert facts.supports is None or wanted <= set(map(str, facts.supports))
+        answer = min(needs.answer_limit, facts.max_output or needs.answer_limit)
+        assert facts.context_limit is None or needs.tokens * 0.85 + answer <= facts.context_limit
 
     def begin_attempt(self, played: Played, attempt: Attempt) -> None:
         played.attempts.append(attempt)
@@ -331,7 +359,7 @@ class WalksMachine(RuleBasedStateMachine):
         if not benches:
             played.not_before[index] = self.now + retry.delay
         if outcome.kind == "context_length" and (retry.status_codes is None):
-            limit = attempt.member.settings.context_limit or 0
+            limit = attempt.member.settings.facts.context_limit or 0
             played.too_small = max(played.too_small or 0, limit)
 
     def word(self, outcome: Outcome) -> str:

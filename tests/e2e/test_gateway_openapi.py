@@ -23,7 +23,7 @@ CLIENT, ADMIN = "client-key", "admin-key"
 # A request that is right by the document may still be none for a backend, a member or a setting.
 CONFIGURATION = """
 [[operations]]
-include-operation-id = ["chat", "messages", "act", "changeSetting"]
+include-operation-id = ["chat", "responses", "messages", "act", "changeSetting"]
 
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "404"]

@@ -83,3 +83,24 @@ async def test_halves_of_an_emoji_in_different_events() -> None:
     assert joined == TEXT
     unary = await play("surrogates")
     assert json.loads(unary.body)["choices"][0]["message"]["content"] == TEXT
+
+
+async def test_a_refusal_in_a_field_of_its_own() -> None:
+    message = (await play("refusal 'I will not'")).json["choices"][0]["message"]
+    assert (message["content"], message["refusal"]) == (None, "I will not")
+    answer = await stream("refusal 'I will not'")
+    deltas = [event["choices"][0]["delta"] for event in answer.events]
+    assert [delta["refusal"] for delta in deltas[1:-1]] == ["I", " will", " not"]
+    assert answer.finish == "stop"
+    assert (await play("refusal")).json["choices"][0]["message"]["refusal"] == TEXT
+
+
+async def test_a_refusal_can_be_spoiled_like_any_text() -> None:
+    for asked in (True, False):
+        answer = await play("refusal No. + invalid-utf8 after=0", stream=asked)
+        assert b'"refusal":"\xff\xc3' in answer.body
+
+
+async def test_tool_calls_without_ids() -> None:
+    calls = (await play("tools 2 no-ids")).json["choices"][0]["message"]["tool_calls"]
+    assert [call["id"] for call in calls] == ["", ""]

@@ -200,16 +200,18 @@ class TestTheRequest:
                 "nonsense",
             ],
         }
-        assert anthropic_messages.read_call(body) == Call(
+        assert anthropic_messages.read_call(body, PATH, {}) == Call(
             "m", stream=True, prompt_size=4 + 5 + 1 + len('{"type":"image"}')
         )
-        assert anthropic_messages.read_call({"model": "m", "system": "abc"}) == Call("m", prompt_size=3)
+        body = {"model": "m", "system": "abc"}
+        assert anthropic_messages.read_call(body, PATH, {}) == Call("m", prompt_size=3)
 
     def test_counts_as_not_given_where_it_makes_no_sense(self) -> None:
         nonsense = {"model": None, "stream": "yes", "system": 3, "n": 2, "messages": "hello"}
-        assert anthropic_messages.read_call(nonsense) == anthropic_messages.read_call({}) == Call("")
+        for body in (nonsense, {}):
+            assert anthropic_messages.read_call(body, PATH, {}) == Call("")
         odd = {"messages": [{"content": [{"type": "text", "text": None}]}]}
-        assert anthropic_messages.read_call(odd).prompt_size == 0
+        assert anthropic_messages.read_call(odd, PATH, {}).prompt_size == 0
 
     @pytest.mark.parametrize("prefix", ["/v1", "", "/anthropic/v1"])
     async def test_is_answered_under_any_prefix(self, prefix: str) -> None:
@@ -426,7 +428,7 @@ LITERAL = ("says", "error")
 @pytest.mark.parametrize("asked", [True, False])
 def test_no_word_speaks_the_other_format(word: str, asked: bool) -> None:
     plan = Script.parse(WORDS[word].example).steps[0].plan(Plan(format=anthropic_messages))
-    stage = Stage(anthropic_messages.identity(1), created=1, wall=0.0, other_origin="", path=PATH)
+    stage = Stage(anthropic_messages.identity(1), created=1, wall=0.0, other_origin="", target=PATH)
     acts = islice(perform(plan, Call("m", stream=asked), stage), 300)
     sent = b"".join(act.data for act in acts if isinstance(act, Part))
     for foreign in (b"chatcmpl", b"choices", b"[DONE]", b"x-request-id", b"completion"):
@@ -650,6 +652,12 @@ class TestInsideTheAnswer:
         assert names(answer)[:2] == ["prompt_annotations", "message_start"]
         assert text(answer) == TEXT
 
+    @pytest.mark.parametrize("asked", [True, False])
+    async def test_blocked(self, asked: bool) -> None:
+        answer = await play("blocked", stream=asked)
+        assert (text(answer), stop_reason(answer)) == ("", "refusal")
+        assert b"content_block" not in answer.body
+
 
 class TestLinesBytesAndHeads:
     async def test_sse(self) -> None:
@@ -704,6 +712,12 @@ class TestOtherHealthyAnswers:
     async def test_there_is_one_choice_whatever_is_asked_for(self) -> None:
         for answer in (await stream("choices 3", n=3), await play("choices 3", n=3)):
             assert text(answer) == TEXT
+
+    async def test_refusal(self) -> None:
+        for asked in (True, False):
+            answer = await play("refusal 'I will not'", stream=asked)
+            assert (text(answer), stop_reason(answer)) == ("I will not", "refusal")
+        assert stop_reason(await play("refusal + finish length")) == "max_tokens"
 
     async def test_escape_and_surrogates(self) -> None:
         for asked in (True, False):

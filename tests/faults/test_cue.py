@@ -105,14 +105,15 @@ def test_what_is_fine_is_the_providers_own_plan_itself() -> None:
     """So that the service can tell that it has written this answer before."""
     for script in ("fine", "0% 500"):
         plans = prompter(script).take(0.0, frozenset()).plans
-        assert [plans[spoken] is PLANS[spoken] for spoken in FORMATS] == [True, True]
+        assert all(plans[spoken] is PLANS[spoken] for spoken in FORMATS)
 
 
 def test_a_cue_has_its_plan_in_every_format() -> None:
     plans = prompter("500").take(0.0, frozenset()).plans
     bodies = [b"".join(plan.reply.body()) for plan in plans.values() if plan.reply]
     assert [plan.format for plan in plans.values()] == list(FORMATS)
-    assert len(set(bodies)) == len(FORMATS)
+    # OpenAI words its errors in the same way in both of its formats.
+    assert (len(bodies), len(set(bodies))) == (len(FORMATS), len(FORMATS) - 1)
 
 
 def test_repr_shows_where_the_script_is() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from understudy.faults.event_stream import Framer
+from understudy.faults.event_stream import ArrayFramer, Framer
 from understudy.faults.plan import Style
 
 JSON = b'{"a":1,"b":2}'
@@ -51,3 +51,20 @@ def test_a_byte_order_mark_comes_once_and_ids_count_up() -> None:
 
 def test_bytes_that_are_no_utf8_pass_through() -> None:
     assert framed(Style(), b"\xff\xfe\x00") == b"data: \xff\xfe\x00\n\n"
+
+
+def test_lines_end_as_the_providers_own_do_unless_the_style_says_how() -> None:
+    assert Framer(Style(), "\r\n").frame(JSON) == b'data: {"a":1,"b":2}\r\n\r\n'
+    assert Framer(Style(line="\n"), "\r\n").frame(JSON) == b'data: {"a":1,"b":2}\n\n'
+    assert Framer(Style()).last() == b""
+
+
+def test_events_can_be_the_elements_of_an_array() -> None:
+    framer = ArrayFramer()
+    assert framer.frame(JSON) == b'[{"a":1,"b":2}'
+    assert framer.frame(JSON, "name") == b',\r\n{"a":1,"b":2}'
+    assert framer.last() == b"\n]"
+
+
+def test_an_array_without_elements_is_nothing() -> None:
+    assert ArrayFramer().last() == b""

@@ -68,6 +68,16 @@ async def test_an_error_can_come_before_everything_else_and_as_a_chunk() -> None
     assert flat["error"] == WORDINGS["vllm-context"].value
 
 
+async def test_an_error_can_come_naked_in_no_event() -> None:
+    answer = await stream("error openai-quota after=5 form=bare")
+    *_, event, naked = answer.body.split(b"\n\n")
+    assert event.startswith(b"data: ")
+    assert naked.startswith(b'{\n  "error"')
+    assert json.loads(naked) == WORDINGS["openai-quota"].value
+    nested = await stream("error openai-quota after=5 form=nested", model="m")
+    assert nested.events[-1] == WORDINGS["openai-quota"].value
+
+
 async def test_an_error_makes_a_unary_answer_a_200_with_an_error() -> None:
     answer = await play("error anthropic-overloaded")
     assert (answer.status, answer.json) == (200, WORDINGS["anthropic-overloaded"].value)
@@ -215,5 +225,26 @@ async def test_no_finish_reason_at_all() -> None:
 async def test_azure_sends_an_event_without_choices_first() -> None:
     first, *rest = (await stream("azure")).events
     assert first["choices"] == []
-    assert "prompt_filter_results" in first
+    (found,) = first["prompt_filter_results"]
+    assert found["content_filter_results"]["jailbreak"] == {"filtered": False, "detected": False}
     assert len(rest) == 62
+
+
+async def test_azure_tells_what_its_filter_found_beside_every_choice() -> None:
+    answer = await stream("azure + finish content_filter after=2")
+    results = [event["choices"][0]["content_filter_results"] for event in answer.events[1:]]
+    filtered = [found["violence"]["filtered"] for found in results]
+    assert filtered == [False, False, False, True]
+    whole = (await play("azure + finish content_filter after=2")).json
+    (choice,) = whole["choices"]
+    assert choice["content_filter_results"] == results[-1]
+    assert whole["prompt_filter_results"] == answer.events[0]["prompt_filter_results"]
+    assert b"filter_results" not in (await play("finish content_filter")).body
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_blocked_prompt_has_no_answer_but_the_filters_finish_reason(asked: bool) -> None:
+    answer = await play("reasoning 2 + tools 2 + blocked", stream=asked)
+    assert answer.text == ""
+    finish = answer.finish if asked else answer.json["choices"][0]["finish_reason"]
+    assert finish == "content_filter"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from understudy.faults import anthropic_messages, openai_chat
+from understudy.faults import anthropic_messages, gemini, openai_chat, openai_responses
 from understudy.faults.act import DONE
 from understudy.faults.events import KINDS, MALFORMED
 from understudy.faults.formats import FORMATS, Format, asked_at
@@ -22,6 +22,16 @@ every = pytest.mark.parametrize("spoken", FORMATS, ids=lambda spoken: spoken.NAM
         ("/v1/messages", anthropic_messages),
         ("/v1/moved/messages", anthropic_messages),
         ("/v1/messages/count_tokens", anthropic_messages),
+        ("/v1/responses", openai_responses),
+        ("/openai/v1/responses", openai_responses),
+        ("/v1/responses/input_tokens", openai_responses),
+        ("/v1/responses/resp_1", None),
+        ("/v1beta/models/m:generateContent", gemini),
+        ("/v1beta/models/fault: 500:streamGenerateContent", gemini),
+        ("/models/m:countTokens", gemini),
+        ("/v1beta/models/m:embedContent", None),
+        ("/v1beta/generateContent", None),
+        ("/m:generateContent", None),
         ("/v1/models", None),
         ("/v1/messages/batches", None),
     ],

@@ -6,7 +6,7 @@ from understudy.faults.header import header_value
 from understudy.faults.plan import Stage
 
 # Monday, 2 February 2026, 10:00:00 UTC
-STAGE = Stage(identity=b"", created=0, wall=1770026400.0, other_origin="", path="")
+STAGE = Stage(identity=b"", created=0, wall=1770026400.0, other_origin="", target="")
 
 
 def sent(text: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from understudy.faults import log as log_module
-from understudy.faults.log import Request, RequestLog, credential_id
+from understudy.faults.log import Request, RequestLog, credential_id, without_keys
 from understudy.faults.waiting import Changes
 
 
@@ -36,6 +36,18 @@ def test_a_credential_is_a_hash_that_is_the_same_for_the_same_key() -> None:
     assert first == credential_id({"x-api-key": "sk-secret"})
     assert first != credential_id({"authorization": "Bearer sk-other"})
     assert credential_id({"host": "here"}) is None
+
+
+def test_a_credential_may_be_in_the_query() -> None:
+    assert credential_id({}, {"key": "sk-secret"}) == credential_id({"x-goog-api-key": "sk-secret"})
+    both = credential_id({"x-goog-api-key": "sk-one"}, {"key": "sk-two"})
+    assert both == credential_id({"x-goog-api-key": "sk-one"})
+    assert credential_id({}, {"alt": "sse"}) is None
+
+
+def test_headers_and_queries_are_kept_without_keys() -> None:
+    assert without_keys({"key": "secret", "alt": "sse"}) == {"alt": "sse"}
+    assert without_keys({"x-goog-api-key": "secret", "host": "here"}) == {"host": "here"}
 
 
 def test_the_log_keeps_the_newest_and_counts_all() -> None:
@@ -88,6 +100,6 @@ def test_a_request_is_settled_when_it_is_finished_or_the_client_is_gone() -> Non
 
 def test_a_record_can_be_written_as_json_and_has_no_body() -> None:
     row = json.loads(json.dumps(request().to_dict()))
-    assert row["headers"] == {"host": "here"}
+    assert (row["headers"], row["query"]) == ({"host": "here"}, {})
     assert "body" not in row
     assert {"arrived", "model", "prompt_size", "step", "finished", "client_closed"} <= set(row)

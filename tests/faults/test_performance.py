@@ -16,7 +16,9 @@ from understudy.faults.performance import Prepared, paced, perform, share
 from understudy.faults.plan import Plan, Reply, Stage
 from understudy.faults.script import Script
 
-STAGE = Stage(identity=b"chatcmpl-0000000042", created=1, wall=0.0, other_origin="http://other", path="/v1/x")
+STAGE = Stage(
+    identity=b"chatcmpl-0000000042", created=1, wall=0.0, other_origin="http://other", target="/v1/x"
+)
 UNARY, STREAM = Call("m"), Call("m", stream=True)
 
 

@@ -114,6 +114,8 @@ def test_a_redirect_to_nowhere_in_particular_is_refused() -> None:
 def test_what_moves_keeps_its_place() -> None:
     answer_path = "/chat/completions"
     assert moved("/openai/v1/chat/completions", answer_path) == "/openai/v1/moved/chat/completions"
+    assert moved("/v1/chat/completions?a=/b", answer_path) == "/v1/moved/chat/completions?a=/b"
+    assert moved("/v1/models/m:x?alt=sse", "/models/") == "/v1/moved/models/m:x?alt=sse"
 
 
 async def test_a_flood_of_a_size_is_that_long() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.house import chat, house
+from tests.gateway.house import caller, chat, house
+from understudy import Balancer, LoadBalancerProfile, StandardProfile
 from understudy.errors import (
     AllBackendsFailed,
     AttemptEntry,
@@ -24,8 +25,12 @@ from understudy.errors import (
     StreamInterrupted,
     TrailEntry,
 )
+from understudy.gateway.admission import Door
+from understudy.gateway.app import Gateway
 from understudy.gateway.errors import reply_of, reply_to, retry_after, status_of
 from understudy.gateway.http import HttpError
+from understudy.gateway.keys import Keys
+from understudy.gateway.profiles import Profiles, Served
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
@@ -52,6 +57,7 @@ def unavailable(*reasons: SkipReason) -> NoBackendAvailable:
 
 
 RATE, QUOTA, TIMEOUT = FailureKind.RATE_LIMITED, FailureKind.QUOTA, FailureKind.TIMEOUT
+NO_IMAGES = SkipReason.NO_IMAGES
 ERROR, BENCHED, OPEN = FailureKind.SERVER_ERROR, SkipReason.BENCHED, SkipReason.CIRCUIT_OPEN
 
 
@@ -144,6 +150,13 @@ async def test_what_only_a_later_backend_says_does_not_pass() -> None:
         (failed(RATE), 429, "rate_limited"),
         (failed(RATE, OPEN), 502, "all_backends_failed"),
         (failed(RATE, ERROR), 502, "all_backends_failed"),
+        (failed(RATE, NO_IMAGES), 429, "rate_limited"),
+        (failed(NO_IMAGES, RATE, ERROR), 502, "all_backends_failed"),
+        (unavailable(NO_IMAGES), 400, "no_fitting_backend"),
+        (unavailable(NO_IMAGES, SkipReason.NO_KEY), 400, "no_fitting_backend"),
+        (unavailable(NO_IMAGES, SkipReason.CONTEXT_LENGTH), 400, "context_length"),
+        (unavailable(NO_IMAGES, BENCHED), 429, "rate_limited"),
+        (unavailable(NO_IMAGES, OPEN), 503, "no_backend_available"),
         (failed(TIMEOUT, TIMEOUT), 504, "timeout"),
         (failed(TIMEOUT, OPEN), 504, "timeout"),
         (failed(TIMEOUT, ERROR), 502, "all_backends_failed"),
@@ -205,6 +218,36 @@ async def test_who_was_limited_is_told_how_long_to_wait(path: str) -> None:
             assert answer.status == 429
             assert answer.headers["retry-after"] == "60"
             assert 59 < answer.json["error"]["retry_after_s"] <= 60
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+PICTURE = {"type": "image", "source": {"type": "url", "url": "https://example.org/cat.png"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "kind"),
+    [
+        (CHAT, [IMAGE], "invalid_request_error"),
+        (MESSAGES, [PICTURE], "invalid_request_error"),
+    ],
+)
+async def test_a_request_that_no_model_can_take_is_refused_in_the_protocols_own_words(
+    path: str, content: list[Any], kind: str
+) -> None:
+    """Rule 2; nobody is asked, so nobody needs to be there."""
+    settings = {"base-url": "http://127.0.0.1:9/v1", "auth-key": "k", "supports": ["tools"]}
+    profile = LoadBalancerProfile("evening", "failover", ("lead", "second"))
+    members = [StandardProfile(name, "openai", "m", settings=settings) for name in ("lead", "second")]
+    served = Served("evening", Balancer(profile, members), Door(10, 10, 1.0))
+    async with caller(Gateway(Profiles({"evening": served}, aliases={}), keys=Keys(""))) as client:
+        answer = await client.post(path, json=chat(messages=[{"role": "user", "content": content}]))
+        well = await client.get("/stats/evening")
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], error["code"]) == (400, kind, "no_fitting_backend")
+    assert error["message"] == "No backend can take this request. lead: no_images; second: no_images"
+    assert [entry["skipped"] for entry in error["skipped"]] == ["no_images", "no_images"]
+    assert well.json()["backends"]["lead"]["skips"] == {"no_images": 1}
 
 
 # Rule 4: causes

@@ -121,6 +121,7 @@ def test_where_there_are_no_keys_none_is_asked_for() -> None:
     ("name", "statuses"),
     [
         ("chat", "200 400 401 404 408 413 429 431 500 502 503 504 4XX"),
+        ("responses", "200 400 401 404 408 413 429 431 500 502 503 504 4XX"),
         ("messages", "200 400 401 404 408 413 429 431 500 502 503 504 4XX"),
         ("countTokens", "200 400 401 404 408 413 431 500 503"),
         ("liveness", "200 400 408 431 500"),
@@ -164,6 +165,7 @@ def test_who_has_to_wait_is_told_how_long() -> None:
 async def test_answers_are_what_the_document_says() -> None:
     async with house() as evening:
         check((await evening.post("/v1/chat/completions", chat())).json, "ChatCompletion")
+        check((await evening.post("/v1/responses", chat(input="Hi"))).json, "Response")
         check((await evening.post("/v1/messages", chat())).json, "Message")
         check((await evening.post("/v1/messages/count_tokens", chat())).json, "TokenCount")
         for more in ("", ANTHROPIC):
@@ -191,19 +193,44 @@ async def test_statistics_and_trails_are_what_the_document_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "schema"), [("/chat/completions", "OpenAIError"), ("/messages", "AnthropicError")]
+    ("path", "schema"),
+    [("/chat/completions", "OpenAIError"), ("/responses", "OpenAIError"), ("/messages", "AnthropicError")],
 )
 @pytest.mark.parametrize(("script", "status"), [("status 500", 502), ("429 retry-after=60", 429)])
 async def test_errors_are_what_the_document_says(path: str, schema: str, script: str, status: int) -> None:
     async with house(script, script) as evening:
-        failed = await evening.post(path, chat())
+        failed = await evening.post(path, chat(input="Hi"))
         wrong = await evening.post(path, {"model": PROFILE})
-        unknown = await evening.post(path, chat(model="nobody"))
+        unknown = await evening.post(path, chat(input="Hi", model="nobody"))
 
     assert (failed.status, wrong.status, unknown.status) == (status, 400, 404)
     for answer in (failed, wrong, unknown):
         check(answer.json, schema)
     assert {cause["backend"] for cause in failed.json["error"]["causes"]} == {"lead", "second"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_right"),
+    [
+        ({"input": "Hi"}, True),
+        ({"input": [{"role": "user", "content": "Hi"}], "store": True, "background": False}, True),
+        ({"input": "Hi", "previous_response_id": None, "conversation": None}, True),
+        ({}, False),
+        ({"input": []}, False),
+        ({"input": "Hi", "store": 1}, False),
+        ({"input": "Hi", "background": True}, False),
+        ({"input": "Hi", "previous_response_id": "resp_1"}, False),
+        ({"input": "Hi", "conversation": {"id": "conv_1"}}, False),
+    ],
+)
+async def test_of_responses_the_document_asks_for_what_is_taken(
+    fields: dict[str, Any], is_right: bool
+) -> None:
+    body = {"model": PROFILE, **fields}
+    validator = Draft202012Validator({"$ref": "#/components/schemas/ResponsesRequest", **WHOLE})
+    assert validator.is_valid(body) is is_right
+    async with house() as evening:
+        assert (await evening.post("/responses", body)).status == (200 if is_right else 400)
 
 
 async def test_what_a_backend_says_of_a_wrong_request_is_what_the_document_says() -> None:

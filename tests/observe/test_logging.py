@@ -17,6 +17,7 @@ from understudy.core.events import (
     BreakerOpened,
     ConfigurationWarning,
     Event,
+    FieldsLeftOut,
     FirstContent,
     OperatorActed,
     WaitingForCapacity,
@@ -53,6 +54,10 @@ def skipped(reason: SkipReason, measure: str = "serving") -> BackendSkipped:
         (
             skipped(SkipReason.CIRCUIT_OPEN),
             ["DEBUG [LB:failover] Skipping unhealthy backend: synthetic"],
+        ),
+        (
+            FieldsLeftOut(0, 1, "synthetic", ("seed", "messages[].name")),
+            ["DEBUG [LB:format] synthetic: left out of the request: seed, messages[].name"],
         ),
         (skipped(SkipReason.NO_KEY), ["DEBUG [LB:failover] Skipping backend: synthetic (no_key)"]),
         (

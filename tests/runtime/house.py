@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, cast
 
 from understudy.core.events import Event
+from understudy.core.facts import Facts
 from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
@@ -72,7 +74,10 @@ class Listener:
 
 
 class House:
-    """Backends ``a``, ``b``, … that play the given scripts, one list of replies each."""
+    """Backends ``a``, ``b``, … that play the given scripts, one list of replies each.
+
+    `facts` and `formats` are the members', in order; without any nothing is known, and OpenAI chat spoken.
+    """
 
     def __init__(
         self,
@@ -83,24 +88,32 @@ class House:
         retry: RetrySettings = RETRY,
         breaker: BreakerSettings = BREAKER,
         key: str | None = None,
+        facts: Sequence[Facts] = (),
+        formats: Sequence[ModuleType] = (),
     ) -> None:
         self.clock = ManualClock()
         self.listener = Listener()
         names = [chr(ord("a") + position) for position in range(len(scripts))]
+        spoken = dict.fromkeys(names, openai_chat) | dict(zip(names, formats, strict=False))
         urls = {name: f"http://{name}.test/v1" for name in names}
         self.transport = ScriptedTransport(
             self.clock,
             {
-                urls[name] + openai_chat.PATH: [script] if isinstance(script, Reply) else script
+                urls[name] + spoken[name].PATH: [script] if isinstance(script, Reply) else script
                 for name, script in zip(names, scripts, strict=True)
             },
         )
-        settings = MemberSettings(timeouts=timeouts, strict_events=strict)
-        self.members = [Member(name, index, settings) for index, name in enumerate(names)]
+        known = dict(enumerate(facts))
+        self.members = [
+            Member(
+                name, index, MemberSettings(timeouts, strict_events=strict, facts=known.get(index, Facts()))
+            )
+            for index, name in enumerate(names)
+        ]
         self.pool = Pool("house", BY_NAME[policy](), self.members, PoolSettings(breaker, retry))
-        wire = cast(WireFormat, openai_chat)
         self.backends = {
-            name: Backend(name, wire, base_url=url, model="m", key=key) for name, url in urls.items()
+            name: Backend(name, cast(WireFormat, spoken[name]), base_url=url, model="m", key=key)
+            for name, url in urls.items()
         }
         self.engine = Engine(
             self.pool,

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from understudy.runtime.backend import Backend, UnwritableRequest, WireFormat
-from understudy.wire import anthropic_client, anthropic_messages, openai_chat, openai_client
+from understudy.wire import anthropic_client, anthropic_messages, gemini, openai_chat, openai_client
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest
 
@@ -95,7 +95,7 @@ def test_what_its_format_cannot_say_is_said_so() -> None:
 
 
 def test_a_backend_shows_its_model_and_address_and_no_key() -> None:
-    assert repr(backend()) == "<Backend a, ours at http://a.test/v1/chat/completions>"
+    assert repr(backend()) == "<Backend a, ours at http://a.test/v1>"
 
 
 # Headers
@@ -119,3 +119,24 @@ def test_what_a_client_of_its_format_has_to_add_it_sees_and_nobody_else_does() -
 def test_without_any_its_headers_are_made_once(request_: ChatRequest | ClientRequest) -> None:
     made = backend()
     assert made.headers_for(request_) is made.headers
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "stream", "url"),
+    [
+        (openai_chat, True, "https://x.org/v1/chat/completions"),
+        (openai_chat, False, "https://x.org/v1/chat/completions"),
+        (anthropic_messages, True, "https://x.org/v1/messages"),
+        (gemini, True, "https://x.org/v1/models/m%2F1:streamGenerateContent?alt=sse"),
+        (gemini, False, "https://x.org/v1/models/m%2F1:generateContent"),
+    ],
+)
+def test_the_address_is_the_formats_for_the_model_and_the_way_of_answering(
+    wire_format: object, stream: bool, url: str
+) -> None:
+    backend = Backend("a", cast(WireFormat, wire_format), base_url="https://x.org/v1", model="m/1")
+    assert backend.url_for(stream=stream) == url
+    assert repr(backend) == "<Backend a, m/1 at https://x.org/v1>"

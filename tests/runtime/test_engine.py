@@ -22,6 +22,7 @@ from tests.runtime.house import (
 )
 from understudy.core.breaker import State
 from understudy.core.events import OperatorActed, RequestEnded, WaitingForCapacity
+from understudy.core.facts import Facts
 from understudy.core.settings import BreakerSettings, RetrySettings
 from understudy.errors import (
     AllBackendsFailed,
@@ -30,6 +31,8 @@ from understudy.errors import (
     InternalError,
     NoBackendAvailable,
     RequestRejected,
+    SkipEntry,
+    SkipReason,
     StreamInterrupted,
 )
 from understudy.simulate.scripted_transport import Reply
@@ -414,7 +417,7 @@ async def test_reprs_show_what_a_debugger_wants() -> None:
     assert (call.trail, call.model, call.usage, call.finish_reason, call.text) == ((), None, None, None, "")
     assert repr(call) == "<Call None, not answered>"
     assert repr(house.engine) == "<Engine of <Pool house, failover, 1 members>, 0 calls>"
-    assert repr(house.backends["a"]) == "<Backend a, m at http://a.test/v1/chat/completions>"
+    assert repr(house.backends["a"]) == "<Backend a, m at http://a.test/v1>"
     async for _ in call.chunks():
         pass
     assert repr(call) == "<Call <Dispatch 1 of house, 1 attempts>, a>"
@@ -427,3 +430,25 @@ async def test_a_waiter_that_was_woken_twice_is_resolved_once() -> None:
     house.engine.wake()
     await asyncio.sleep(0)
     assert waiter.done()
+
+
+class TestFit:
+    """A member whose model can't take the request is not asked."""
+
+    @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "unary"])
+    async def test_the_next_one_is_asked_in_its_place(self, streamed: bool) -> None:
+        reply = speech("Hello") if streamed else completion("Hello")
+        house = House(reply, reply, facts=[Facts(supports=frozenset())])
+        show = await house.play(stream=streamed, tools=[{"type": "function", "function": {"name": "f"}}])
+        assert (house.asked(), show.text) == (["b"], "Hello")
+        assert show.trail[0] == SkipEntry("a", SkipReason.NO_TOOLS, None)
+        house.check()
+
+    async def test_where_no_model_takes_it_the_request_is_to_blame(self) -> None:
+        house = House(speech("Hello"), facts=[Facts(context_limit=10)])
+        show = await house.play(max_tokens=1000)
+        assert isinstance(show.error, NoBackendAvailable)
+        assert show.error.blames_request
+        assert str(show.error) == "The prompt is too long for every backend. a: context_length"
+        assert house.asked() == []
+        house.check()

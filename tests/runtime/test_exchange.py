@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,11 @@ from tests.runtime.house import (
     stream,
 )
 from understudy.core.dispatch import Dispatch
+from understudy.core.events import FieldsLeftOut
+from understudy.core.facts import Facts, Tokenizer
 from understudy.core.settings import RetrySettings, Timeouts
 from understudy.errors import (
+    AllBackendsFailed,
     AttemptEntry,
     BodyCutShort,
     ConnectFailed,
@@ -35,8 +39,12 @@ from understudy.errors import (
     StreamInterrupted,
 )
 from understudy.runtime import exchange
+from understudy.runtime.backend import Request
 from understudy.simulate.scripted_transport import Piece, Reply
+from understudy.wire import anthropic_client, anthropic_messages, openai_client
 from understudy.wire.chat import ChatRequest
+from understudy.wire.needs import Needs
+from understudy.wire.tokens import MESSAGE, estimate
 
 ONCE = RetrySettings(count=1)
 
@@ -467,11 +475,11 @@ async def test_the_usage_chunk_reaches_the_caller_only_if_it_asked() -> None:
 
 async def test_without_usage_tokens_are_estimated_and_marked() -> None:
     house = House(stream(delta("x" * 40), STOP, DONE))
-    show = await house.play()
-    usage = show.call.usage
+    usage = (await house.play()).call.usage
     assert usage is not None
-    assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (6, 10, True)
-    assert house.members[0].metrics.estimated_tokens == 16
+    asked = call_tokens(house)
+    assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (asked, 10, True)
+    assert house.members[0].metrics.estimated_tokens == asked + 10
 
 
 async def test_texts_inside_content_parts_are_estimated_too() -> None:
@@ -482,7 +490,110 @@ async def test_texts_inside_content_parts_are_estimated_too() -> None:
     )
     assert [chunk async for chunk in call.chunks()]
     assert call.usage is not None
-    assert call.usage.input_tokens == 11
+    assert call.usage.input_tokens == round(estimate("x" * 36)) + MESSAGE
+
+
+def call_tokens(house: House, tokenizer: Tokenizer | None = None) -> int:
+    return Needs(house.call().request).prompt_tokens(tokenizer)
+
+
+async def test_estimates_are_the_members_own() -> None:
+    house = House(stream(delta("今天天气很好"), STOP, DONE), facts=[Facts(tokenizer=Tokenizer.CL100K)])
+    usage = (await house.play()).call.usage
+    assert usage is not None
+    assert usage.input_tokens == call_tokens(house, Tokenizer.CL100K)
+    assert usage.output_tokens == round(estimate("今天天气很好", Tokenizer.CL100K))
+
+
+async def test_of_an_answers_pieces_short_ones_count_a_fourth_of_their_letters() -> None:
+    """Rule 9."""
+    words = "What a long answer! " * 20
+    house = House(stream(delta("1" * 99), STOP, DONE), completion(words, usage=None))
+    short = (await house.play()).call.usage
+    assert short is not None
+    assert short.output_tokens == 25
+    house = House(completion(words))
+    whole = (await house.play(stream=False)).call.usage
+    assert whole is not None
+    assert whole.output_tokens == round(estimate(words))
+
+
+def sent(house: House, position: int = -1) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(house.transport.requests[position].body)
+    return body
+
+
+class TestSuited:
+    """Rule 8."""
+
+    async def test_a_request_goes_out_as_the_members_model_can_take_it(self) -> None:
+        house = House(
+            refusal(401),
+            speech("Hello"),
+            facts=[Facts(max_output=100), Facts(supports=frozenset())],
+        )
+        show = await house.play(max_tokens=500, reasoning_effort="low", seed=1)
+        assert show.text == "Hello"
+        first, second = (sent(house, position) for position in (0, 1))
+        assert (first["max_tokens"], first["reasoning_effort"]) == (100, "low")
+        assert (second["max_tokens"], second["seed"]) == (500, 1)
+        assert "reasoning_effort" not in second
+        entries = [entry for entry in show.trail if isinstance(entry, AttemptEntry)]
+        assert [(entry.left_out, entry.answer_limit) for entry in entries] == [
+            ((), 100),
+            (("reasoning_effort",), None),
+        ]
+
+    async def test_what_the_members_format_has_no_word_for_is_noted(self) -> None:
+        house = House(refusal(401), formats=[anthropic_messages])
+        show = await house.play(seed=1, temperature=0)
+        [entry] = show.trail
+        assert isinstance(entry, AttemptEntry)
+        assert entry.left_out == ("seed",)
+        assert "seed" not in sent(house)
+        [fact] = [event for event in house.listener.heard if isinstance(event, FieldsLeftOut)]
+        assert (fact.backend, fact.fields) == ("a", ("seed",))
+
+    async def test_of_a_request_in_the_members_own_words_nothing_is_left_out(self) -> None:
+        house = House(refusal(401), formats=[anthropic_messages])
+        body = {"model": "m", "max_tokens": 5, "top_k": 4, "messages": [{"role": "user", "content": "Hi"}]}
+        call = house.engine.call(anthropic_client.read_request(json.dumps(body).encode()), stream=True)
+        with pytest.raises(AllBackendsFailed):
+            await call.next_batch()
+        call.leave()
+        [entry] = call.trail
+        assert isinstance(entry, AttemptEntry)
+        assert entry.left_out == ()
+        assert sent(house)["top_k"] == 4
+
+    async def test_what_neutral_words_lack_is_noted_as_well(self) -> None:
+        house = House(refusal(401))
+        body = {"model": "m", "max_tokens": 5, "top_k": 4, "messages": [{"role": "user", "content": "Hi"}]}
+        call = house.engine.call(anthropic_client.read_request(json.dumps(body).encode()), stream=True)
+        with pytest.raises(AllBackendsFailed):
+            await call.next_batch()
+        call.leave()
+        [entry] = call.trail
+        assert isinstance(entry, AttemptEntry)
+        assert entry.left_out == ("top_k",)
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            openai_client.read_request(b'{"model": "m", "messages": [{"role": "tool", "content": "x"}]}'),
+            ChatRequest([{"role": "assistant", "reasoning_content": "x", "provider_state": 7}]),
+        ],
+        ids=["a client's", "neutral"],
+    )
+    async def test_a_request_that_cannot_be_put_into_the_members_words_is_the_callers_mistake(
+        self, request_: Request
+    ) -> None:
+        house = House(speech("Hello"), formats=[anthropic_messages])
+        call = house.engine.call(request_, stream=True)
+        with pytest.raises(RequestRejected):
+            await call.next_batch()
+        call.leave()
+        assert house.asked() == []
 
 
 async def test_hidden_reasoning_is_no_evidence_of_speed() -> None:

@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from tests.wire.told import summary
-from understudy.wire.anthropic_answer import FINISH_REASONS, Reader, decode_event
+from understudy.wire.anthropic_answer import (
+    FINISH_REASONS,
+    Reader,
+    decode_event,
+    decode_message,
+    whole_chunk,
+)
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 from understudy.wire.sse import Event
+from understudy.wire.state import ProviderState
 
 
 def read(*events: dict[str, Any] | bytes) -> list[ChatChunk]:
@@ -56,7 +63,7 @@ class TestEvents:
             {"type": "content_block_delta"},
             {"type": "content_block_stop", "index": 4},
             begin(0, "text", text=""),
-            begin(0, "redacted_thinking", data="EmwK"),
+            begin(0, "redacted_thinking", data=5),
             begin(0, "web_search_tool_result", content=[{"text": 5}]),
             delta(0, type="signature_delta", signature="EqQB"),
             delta(0, type="citations_delta", citation={"cited_text": "x"}),
@@ -134,7 +141,7 @@ class TestEnd:
             (
                 {"input_tokens": 3, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 100},
                 {"output_tokens": 5, "cache_read_input_tokens": None},
-                Usage(113, 5, cached_tokens=10),
+                Usage(113, 5, cached_tokens=10, cache_write_tokens=100),
             ),
             (
                 {"input_tokens": 3},
@@ -151,6 +158,108 @@ class TestEnd:
     ) -> None:
         chunks = read(start(**first), delta(0, type="text_delta", text="x"), end("end_turn", **last))
         assert [chunk.usage for chunk in chunks] == [None, None, usage]
+
+    @pytest.mark.parametrize(
+        ("first", "last", "tier"),
+        [
+            ({"service_tier": "standard"}, {}, "default"),
+            ({"service_tier": "standard"}, {"service_tier": "priority"}, "priority"),
+            ({"service_tier": 7}, {}, None),
+            ({}, {}, None),
+        ],
+    )
+    def test_the_tier_is_told_in_openais_words(
+        self, first: dict[str, Any], last: dict[str, Any], tier: str | None
+    ) -> None:
+        assert [chunk.service_tier for chunk in read(start(**first), end("end_turn", **last))] == [None, tier]
+
+
+class TestState:
+    def test_a_signed_thought_is_told_when_its_block_ends(self) -> None:
+        chunks = read(
+            begin(0, "thinking", thinking="H", signature=""),
+            delta(0, type="thinking_delta", thinking="m"),
+            delta(0, type="signature_delta", signature="Eq"),
+            delta(0, type="signature_delta", signature="QB"),
+            close(0),
+            close(0),
+        )
+        state = ProviderState("anthropic", "signature", "EqQB", "Hm")
+        assert [chunk.state for chunk in chunks] == [(), (), (), (), (state,), ()]
+        assert summary(chunks) == {"reasoning": "Hm"}
+
+    def test_thoughts_may_come_side_by_side(self) -> None:
+        chunks = read(
+            begin(0, "thinking", signature="a"),
+            begin(1, "thinking", signature="b"),
+            delta(1, type="thinking_delta", thinking="B"),
+            delta(0, type="thinking_delta", thinking="A"),
+            close(0),
+            close(1),
+        )
+        told = [(state.value, state.text) for chunk in chunks for state in chunk.state]
+        assert told == [("a", "A"), ("b", "B")]
+
+    def test_an_unsigned_thought_is_none(self) -> None:
+        chunks = read(begin(0, "thinking"), delta(0, type="thinking_delta", thinking="Hm"), close(0))
+        assert not any(chunk.state for chunk in chunks)
+
+    def test_a_signature_and_a_thought_without_a_block_are_none(self) -> None:
+        odd = [
+            delta(3, type="thinking_delta", thinking="Hm"),
+            delta(3, type="signature_delta", signature="s"),
+        ]
+        assert [chunk.state for chunk in read(*odd, close(3))] == [(), (), ()]
+
+    def test_a_redacted_thought_is_told_when_it_begins(self) -> None:
+        [chunk] = read(begin(0, "redacted_thinking", data="EmwK"))
+        assert chunk.state == (ProviderState("anthropic", "redacted_thinking", "EmwK"),)
+        assert not chunk.has_content
+
+
+def cite(index: int, **citation: object) -> dict[str, Any]:
+    return delta(index, type="citations_delta", citation=citation)
+
+
+class TestCitations:
+    def test_speak_of_the_text_of_their_block(self) -> None:
+        chunks = read(
+            begin(0, "text", text="It is "),
+            delta(0, type="text_delta", text="said: "),
+            close(0),
+            begin(1, "text", text="", citations=[]),
+            cite(1, type="web_search_result_location", url="https://example.org", title="A", cited_text="x"),
+            delta(1, type="text_delta", text="sunny."),
+            cite(1, type="search_result_location", source="https://example.com", title=None),
+            close(1),
+        )
+        place = {"start_index": 12, "end_index": 18}
+        assert [chunk.annotations for chunk in chunks[:-1]] == [()] * 7
+        assert chunks[-1].annotations == (
+            {"type": "url_citation", "url_citation": {"url": "https://example.org", "title": "A", **place}},
+            {"type": "url_citation", "url_citation": {"url": "https://example.com", "title": "", **place}},
+        )
+
+    def test_of_documents_are_of_files(self) -> None:
+        page = {"type": "page_location", "document_index": 0, "document_title": "a.pdf", "file_id": "f1"}
+        char = {"type": "char_location", "document_index": 0, "document_title": None}
+        chunks = read(begin(0, "text", text="a"), cite(0, **page), cite(0, **char), close(0))
+        assert chunks[-1].annotations == (
+            {"type": "file_citation", "file_citation": {"file_id": "f1", "filename": "a.pdf", "index": 1}},
+            {"type": "file_citation", "file_citation": {"file_id": "", "filename": "", "index": 1}},
+        )
+
+    def test_what_is_no_object_is_none(self) -> None:
+        odd = delta(0, type="citations_delta", citation="odd")
+        assert [chunk.annotations for chunk in read(odd, close(0))] == [(), ()]
+
+    def test_of_a_whole_answer(self) -> None:
+        cited = {"type": "text", "text": "bc", "citations": [{"url": "https://example.org", "title": "A"}]}
+        odd = {"type": "text", "text": "d", "citations": {"enabled": True}}
+        body = json.dumps({"content": [{"type": "text", "text": "a"}, cited, odd]}).encode()
+        page = {"url": "https://example.org", "title": "A", "start_index": 1, "end_index": 3}
+        chunk = whole_chunk(decode_message(body), b"raw")
+        assert chunk.annotations == ({"type": "url_citation", "url_citation": page},)
 
 
 class TestCharacters:

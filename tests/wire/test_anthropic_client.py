@@ -18,6 +18,7 @@ from understudy.wire import anthropic_messages, openai_chat
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 from understudy.wire.dialect import BadRequest, ClientRequest, ErrorReply
 from understudy.wire.sse import EventStream, framed
+from understudy.wire.state import ProviderState, tagged, untagged
 
 _CORPUS = Path(__file__).parent / "corpus"
 NATIVE = {path.stem: path.read_bytes() for path in sorted((_CORPUS / "anthropic").glob("*.sse"))}
@@ -154,6 +155,24 @@ class TestWrittenStream:
         meant = summary(chunks_of(data))
         assert said == {**meant, "id": f"msg_{meant['id']}"}
 
+    def test_the_official_sdk_hears_state_and_citations(self) -> None:
+        foreign = ProviderState("openai-responses", "reasoning", "{}", "Hm")
+        page = {"url": "https://example.org", "title": "A", "start_index": 0, "end_index": 1}
+        writer = dialect.StreamWriter(request(stream=True))
+        said = [
+            ChatChunk("", "Hm"),
+            ChatChunk(state=(foreign,)),
+            ChatChunk("a", annotations=({"type": "url_citation", "url_citation": page},)),
+            ChatChunk(finish_reason="stop", service_tier="default"),
+        ]
+        message = heard(writer.write(said, native=False) + writer.end(Usage(9, 1, cache_write_tokens=4)))
+        thought, text = message.content
+        assert (thought.type, getattr(thought, "thinking", "")) == ("thinking", "Hm")
+        assert untagged(getattr(thought, "signature", ""), "Hm") == foreign
+        [citation] = getattr(text, "citations", None) or []
+        assert (citation.type, citation.url) == ("web_search_result_location", "https://example.org")
+        assert (message.usage.input_tokens, message.usage.cache_creation_input_tokens) == (5, 4)
+
     def test_repr_shows_the_stream(self) -> None:
         writer = dialect.StreamWriter(request())
         assert repr(writer) == (
@@ -192,6 +211,43 @@ class TestWriteAnswer:
                 "output_tokens_details": {"thinking_tokens": 0},
             },
         }
+
+    def test_the_official_sdk_receives_state_and_citations(self) -> None:
+        own = ProviderState("anthropic", "signature", "EqQB", "Hm")
+        hidden = ProviderState("anthropic", "redacted_thinking", "EmwK")
+        foreign = ProviderState("gemini", "thoughtSignature", "x", call="c1")
+        page = {"url": "https://example.org", "title": "A", "start_index": 0, "end_index": 1}
+        file = {"type": "file_citation", "file_citation": {"file_id": "", "filename": "a.pdf", "index": 1}}
+        chunk = ChatChunk(
+            "a",
+            "Well. Hm So.",
+            state=(own, hidden, foreign),
+            annotations=({"type": "url_citation", "url_citation": page}, file),
+            service_tier="priority",
+        )
+        answer = json.loads(dialect.write_answer([chunk], None, request()))
+        assert answer["usage"]["service_tier"] == "priority"
+        assert answer["content"] == [
+            {"type": "thinking", "thinking": "Well. ", "signature": ""},
+            {"type": "thinking", "thinking": "Hm", "signature": "EqQB"},
+            {"type": "redacted_thinking", "data": "EmwK"},
+            {"type": "thinking", "thinking": "", "signature": tagged(foreign)},
+            {"type": "thinking", "thinking": " So.", "signature": ""},
+            {
+                "type": "text",
+                "text": "a",
+                "citations": [
+                    {
+                        "type": "web_search_result_location",
+                        "url": "https://example.org",
+                        "title": "A",
+                        "cited_text": "",
+                        "encrypted_index": "",
+                    }
+                ],
+            },
+        ]
+        assert len(received(json.dumps(answer).encode()).content) == 6
 
     def test_what_the_backend_left_out_is_the_requests(self) -> None:
         call = ChatChunk(tool_calls=(ToolCallDelta(0),))
@@ -260,17 +316,18 @@ class TestErrors:
             "attempts": [1],
         }
 
-    def test_inside_a_stream_it_is_an_event(self) -> None:
+    @pytest.mark.parametrize("native", [False, True])
+    def test_inside_a_stream_it_is_an_event(self, native: bool) -> None:
         reply = ErrorReply(503, "stall", "No more.", request_id="req1")
-        [event] = EventStream().feed(dialect.error_event(reply))
-        assert event.event == "error"
-        assert event.data == dialect.write_error(reply)
-        assert framed(event) == dialect.error_event(reply)
         writer = dialect.StreamWriter(request(stream=True))
-        begun = writer.write([ChatChunk("a")], native=False)
+        begun = writer.write(chunks_of(NATIVE["text"], anthropic_messages)[:4], native=native)
+        failed = writer.fail(reply)
+        [event] = EventStream().feed(failed)
+        assert (event.event, event.data) == ("error", dialect.write_error(reply))
+        assert framed(event) == failed
         with pytest.raises(anthropic.APIStatusError, match="No more"):
-            heard(begun + dialect.error_event(reply))
+            heard(begun + failed)
 
 
 def test_tokens_are_counted() -> None:
-    assert dialect.count_tokens(request().fields) == 1
+    assert dialect.count_tokens(request().fields) == 5

@@ -11,6 +11,7 @@ import pytest
 from understudy.wire.anthropic_conversation import chat_of
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import BadRequest, cut_apart
+from understudy.wire.state import ProviderState, tagged
 
 
 def chat(*turns: object, **fields: object) -> ChatRequest:
@@ -39,7 +40,7 @@ def tool_use(**more: object) -> dict[str, Any]:
     return {"type": "tool_use", "id": "t1", "name": "f", "input": {"x": "é"}, **more}
 
 
-def tool_message(content: str) -> dict[str, Any]:
+def tool_message(content: object) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": "t1", "content": content}
 
 
@@ -85,19 +86,45 @@ class TestMessages:
             text("d"),
         ]
 
-    def test_an_assistants_blocks_are_text_and_calls(self) -> None:
-        thoughts = [
-            {"type": "thinking", "thinking": "Hm", "signature": "s"},
-            {"type": "redacted_thinking", "data": "EmwK"},
+    def test_documents_by_address_are_files(self) -> None:
+        paper = {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}}
+        assert chat(user([paper, {**paper, "title": "a.pdf"}])).messages[0]["content"] == [
+            {"type": "file", "file": {"file_url": "https://example.org/a.pdf"}},
+            {"type": "file", "file": {"file_url": "https://example.org/a.pdf", "filename": "a.pdf"}},
         ]
+
+    def test_an_assistants_blocks_are_text_and_calls(self) -> None:
         function = {"name": "f", "arguments": '{"x":"é"}'}
         call = {"id": "t1", "type": "function", "function": function}
-        turns = [user("a"), assistant(*thoughts, text("b"), text("c"), tool_use()), assistant(tool_use())]
-        assert chat(*turns, assistant(*thoughts)).messages[1:] == [
+        turns = [user("a"), assistant(text("b"), text("c"), tool_use()), assistant(tool_use())]
+        assert chat(*turns).messages[1:] == [
             {"role": "assistant", "content": "bc", "tool_calls": [call]},
             {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "assistant", "content": ""},
         ]
+
+    def test_of_thoughts_the_state_is_kept(self) -> None:
+        other = ProviderState("gemini", "thoughtSignature", "x", call="t1")
+        turn = assistant(
+            {"type": "thinking", "thinking": "Hm", "signature": "s"},
+            {"type": "redacted_thinking", "data": "EmwK"},
+            {"type": "thinking", "thinking": "So", "signature": tagged(other)},
+        )
+        assert chat(user("a"), turn).messages[1] == {
+            "role": "assistant",
+            "content": "",
+            "provider_state": [
+                {"issuer": "anthropic", "kind": "signature", "value": "s", "text": "Hm"},
+                {"issuer": "anthropic", "kind": "redacted_thinking", "value": "EmwK"},
+                {"issuer": "gemini", "kind": "thoughtSignature", "value": "x", "text": "So", "call": "t1"},
+            ],
+        }
+
+    @pytest.mark.parametrize(
+        "signature", [{}, {"signature": ""}, {"signature": None}, {"signature": "understudy.?"}]
+    )
+    def test_a_thought_that_nobody_vouches_for_is_left_out(self, signature: dict[str, Any]) -> None:
+        turn = assistant({"type": "thinking", "thinking": "Hm", **signature}, text("b"))
+        assert chat(user("a"), turn).messages[1] == {"role": "assistant", "content": "b"}
 
 
 class TestResults:
@@ -125,11 +152,24 @@ class TestResults:
     def test_are_text(self, given: object, said: str) -> None:
         assert chat(user([given])).messages == [tool_message(said)]
 
-    def test_what_is_no_text_moves_to_the_message_that_follows(self) -> None:
-        assert chat(user([result([text("a"), IMAGE]), text("b")])).messages == [
-            tool_message("a"),
-            user([text("From the result of the tool call t1:"), IMAGE_PART, text("b")]),
-        ]
+    @pytest.mark.parametrize(
+        ("given", "parts"),
+        [
+            (result([text("a"), IMAGE]), [text("a"), IMAGE_PART]),
+            (result([IMAGE, text("a")], is_error=True), [text("Error: a"), IMAGE_PART]),
+            (
+                result([IMAGE, text(""), text("error a")], is_error=True),
+                [IMAGE_PART, text(""), text("error a")],
+            ),
+            (
+                result([text(""), IMAGE, text("a"), text("b")], is_error=True),
+                [text("Error: a"), IMAGE_PART, text("b")],
+            ),
+            (result([IMAGE], is_error=True), [text("Error"), IMAGE_PART]),
+        ],
+    )
+    def test_are_parts_where_they_are_more(self, given: object, parts: list[object]) -> None:
+        assert chat(user([given])).messages == [tool_message(parts)]
 
 
 class TestFields:
@@ -148,6 +188,8 @@ class TestFields:
             ),
             ({"metadata": {}}, {}),
             ({"top_k": 3, "service_tier": "auto", "stream": True, "future": 1, "container": "c"}, {}),
+            ({"service_tier": "standard_only"}, {"service_tier": "default"}),
+            ({"service_tier": None}, {}),
             ({"max_tokens": None, "system": None, "tools": None, "thinking": None, "metadata": None}, {}),
             ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, {"reasoning_effort": "low"}),
             ({"thinking": {"type": "enabled", "budget_tokens": 2049}}, {"reasoning_effort": "medium"}),
@@ -235,7 +277,7 @@ class TestMistakes:
                 "messages[1].content[0].source.media_type",
             ),
             (
-                user([{"type": "document", "source": {"type": "url", "url": "https://example.org"}}]),
+                user([{"type": "document", "source": {"type": "file", "file_id": "f"}}]),
                 "messages[1].content[0].source",
             ),
             (
@@ -245,6 +287,8 @@ class TestMistakes:
             (user([result([text("a"), {"type": "odd"}])]), "messages[1].content[0].content[1]"),
             (user([{"type": "tool_result"}]), "messages[1].content[0].tool_use_id"),
             (assistant(IMAGE), "messages[1].content[0]"),
+            (assistant({"type": "thinking"}), "messages[1].content[0].thinking"),
+            (assistant({"type": "redacted_thinking"}), "messages[1].content[0].data"),
             (assistant({"type": "server_tool_use", "id": "s"}), "messages[1].content[0]"),
             (assistant(tool_use(input="{}")), "messages[1].content[0].input"),
             (assistant(tool_use(id=7)), "messages[1].content[0].id"),

@@ -12,10 +12,12 @@ import pytest
 
 from tests.wire.told import Decoded, summary
 from understudy._version import __version__
+from understudy.config.aliases import WireFormat
 from understudy.core.error_rules import ErrorRule
 from understudy.core.outcome import Failure
 from understudy.errors import FailureKind
 from understudy.wire.anthropic_messages import (
+    NAME,
     PATH,
     StreamDecoder,
     decode_unary,
@@ -23,9 +25,12 @@ from understudy.wire.anthropic_messages import (
     encode_native,
     encode_request,
     headers,
+    left_out,
+    path,
 )
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed, ToolCallDelta, Usage
 from understudy.wire.dialect import cut_apart
+from understudy.wire.state import ProviderState, tagged
 
 _FOLDER = Path(__file__).parent / "corpus" / "anthropic"
 CORPUS = {path.stem: path.read_bytes() for path in sorted(_FOLDER.glob("*.sse"))}
@@ -36,7 +41,7 @@ TOLD: dict[str, dict[str, Any]] = {
         "model": "claude-opus-4-8",
         "text": "Hello, 世界! 🎭",
         "finish_reason": "stop",
-        "usage": Usage(2125, 15, cached_tokens=2000),
+        "usage": Usage(2125, 15, cached_tokens=2000, cache_write_tokens=100),
     },
     "tools": {
         "id": "msg_014p7gG3wDgGV9EUtLvnow3U",
@@ -290,13 +295,19 @@ class TestUnary:
                 "model": "claude",
                 "content": [
                     {"type": "thinking", "thinking": "Hm", "signature": "s"},
+                    {"type": "redacted_thinking", "data": "EmwK"},
                     {"type": "text", "text": "a"},
                     {"type": "tool_use", "id": "t1", "name": "f", "input": {"x": "é"}},
                     {"type": "text", "text": "b"},
                     {"type": "tool_use", "id": "t2", "name": "g", "input": {}},
                 ],
                 "stop_reason": "tool_use",
-                "usage": {"input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 4},
+                "usage": {
+                    "input_tokens": 3,
+                    "cache_read_input_tokens": 2,
+                    "output_tokens": 4,
+                    "service_tier": "standard",
+                },
             }
         ).encode()
         assert decode_unary(body) == [
@@ -309,6 +320,11 @@ class TestUnary:
                 model="claude",
                 id="msg_1",
                 raw=body,
+                state=(
+                    ProviderState("anthropic", "signature", "s", "Hm"),
+                    ProviderState("anthropic", "redacted_thinking", "EmwK"),
+                ),
+                service_tier="default",
             )
         ]
 
@@ -373,7 +389,10 @@ class TestRequest:
         assert "x-api-key" not in headers(None)
 
     def test_the_path(self) -> None:
-        assert PATH == "/messages"
+        assert path("claude", True) == path("claude", False) == PATH == "/messages"
+
+    def test_the_name_is_the_providers(self) -> None:
+        assert WireFormat(NAME) is WireFormat.ANTHROPIC
 
     def test_a_neutral_request_is_translated(self) -> None:
         request = ChatRequest.of("Hi", {"model": "theirs", "stream": False})
@@ -385,6 +404,9 @@ class TestRequest:
             "stream": True,
             "top_k": 3,
         }
+
+    def test_what_is_left_out_is_named(self) -> None:
+        assert left_out(ChatRequest.of("Hi", {"seed": 1, "max_tokens": 5})) == ("seed",)
 
     def test_half_a_surrogate_pair_is_written_escaped(self) -> None:
         body = encode_request(ChatRequest.of("\ud83d!", {}), model="m", stream=False, include_usage=False)
@@ -404,9 +426,10 @@ class TestNativeRequest:
         body = self.encoded(b'{"max_tokens":5}', defaults={"max_tokens": 9, "top_k": 2, "model": "x"})
         assert json.loads(body) == {"max_tokens": 5, "top_k": 2, "model": "claude", "stream": True}
 
-    def test_thoughts_that_another_backend_left_unsigned_are_left_out(self) -> None:
+    @pytest.mark.parametrize("signature", ["", tagged(ProviderState("gemini", "thoughtSignature", "x"))])
+    def test_thoughts_of_another_formats_backend_are_left_out(self, signature: str) -> None:
         mine = {"type": "thinking", "thinking": "signed", "signature": "EqQB"}
-        theirs = {"type": "thinking", "thinking": "unsigned", "signature": ""}
+        theirs = {"type": "thinking", "thinking": "foreign", "signature": signature}
         said = {"type": "text", "text": 'a "signature": "" in a text'}
         turns = [
             {"role": "user", "content": "Hi"},
@@ -416,6 +439,19 @@ class TestNativeRequest:
         ]
         body = json.loads(self.encoded(json.dumps({"messages": turns}).encode()))
         assert body["messages"] == [turns[0], {"role": "assistant", "content": [mine, said]}, turns[3]]
+
+    def test_citations_without_an_index_are_left_out(self) -> None:
+        mine = {"type": "web_search_result_location", "url": "https://example.org", "encrypted_index": "Eo8"}
+        theirs = {**mine, "encrypted_index": ""}
+        said = {"type": "text", "text": "a"}
+        cited = [{**said, "citations": [mine, theirs]}, {**said, "citations": [theirs]}, said]
+        turns = [{"role": "assistant", "content": cited}]
+        body = json.loads(self.encoded(json.dumps({"messages": turns}).encode()))
+        assert body["messages"][0]["content"] == [
+            {**said, "citations": [mine]},
+            {**said, "citations": None},
+            said,
+        ]
 
     def test_is_sent_even_without_messages(self) -> None:
         assert msgspec.json.decode(self.encoded(b"{}")) == {"model": "claude", "stream": True}

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from understudy.wire import lenient_json
 from understudy.wire.anthropic_conversation import chat_of
-from understudy.wire.anthropic_request import BUDGETS, body_of, input_of, tool_id
+from understudy.wire.anthropic_request import BUDGETS, body_of, input_of, left_out, tool_id
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import cut_apart
+from understudy.wire.state import ProviderState
 
 
 def body(*messages: Any, defaults: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
@@ -164,6 +165,10 @@ class TestParts:
         with pytest.raises(ValueError, match=r"by their id|must be a string|base64 of UTF-8"):
             self.document(**file)
 
+    def test_a_file_by_its_address_is_a_document(self) -> None:
+        source = {"type": "url", "url": "https://example.org/a.pdf"}
+        assert self.document(file_url="https://example.org/a.pdf") == {"type": "document", "source": source}
+
 
 class TestTools:
     def test_a_call_and_its_result(self) -> None:
@@ -225,7 +230,7 @@ class TestTools:
         schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
         full = {"name": "f", "description": "F.", "parameters": schema, "strict": True}
         assert body(tools=[{"type": "function", "function": full}, FUNCTION])["tools"] == [
-            {"name": "f", "description": "F.", "input_schema": schema},
+            {"name": "f", "description": "F.", "input_schema": schema, "strict": True},
             {"name": "f", "input_schema": {"type": "object", "properties": {}}},
         ]
         assert "tools" not in body(tools=[])
@@ -292,6 +297,55 @@ class TestFields:
         messages = [{"role": "user", "content": [text("Hi")]}]
         given = ChatRequest((user("Hi"),), fields)
         assert body_of(given, {}) == {"messages": messages, "max_tokens": 8192, **said}
+
+    def test_a_json_schema_is_a_format(self) -> None:
+        schema = {"type": "object"}
+        wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        form = {"format": {"type": "json_schema", "schema": schema}}
+        assert body(response_format=wanted)["output_config"] == form
+        beside = body(response_format=wanted, defaults={"output_config": {"effort": "low", "format": {}}})
+        assert beside["output_config"] == {"effort": "low", **form}
+        assert "output_config" not in body(response_format={"type": "json_object"})
+
+    @pytest.mark.parametrize(
+        ("fields", "names"),
+        [
+            (
+                {"seed": 1, "logit_bias": {"1": 2}, "frequency_penalty": 0.5},
+                "seed logit_bias frequency_penalty",
+            ),
+            ({"seed": None, "logprobs": False, "logit_bias": {}, "functions": []}, ""),
+            (
+                {
+                    "max_tokens": 1,
+                    "stop": ["a"],
+                    "tools": [FUNCTION],
+                    "user": "u",
+                    "n": 1,
+                    "stream_options": {},
+                },
+                "",
+            ),
+            ({"response_format": {"type": "json_object"}}, "response_format"),
+            ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}, ""),
+            ({"response_format": {"type": "text"}}, ""),
+            ({"service_tier": "flex"}, "service_tier"),
+            ({"service_tier": "auto"}, ""),
+            ({"temperature": 0.5, "top_k": 3}, ""),
+            ({"temperature": 0.5, "top_k": 3, "reasoning_effort": "low"}, "temperature top_k"),
+        ],
+    )
+    def test_what_is_left_out_is_named(self, fields: dict[str, Any], names: str) -> None:
+        assert left_out(ChatRequest((user("Hi"),), fields)) == tuple(names.split())
+
+    def test_what_is_left_out_of_messages_is_named(self) -> None:
+        state = ProviderState("anthropic", "signature", "s", "Hm").to_dict()
+        kept = assistant("a", reasoning_content="Hm", provider_state=[state])
+        lost = assistant("a", reasoning_content="Hm")
+        messages = [{**user("Hi"), "name": "n"}, kept, lost, lost]
+        names = ("messages[].name", "messages[].reasoning_content")
+        assert left_out(ChatRequest(messages, {})) == names
+        assert left_out(ChatRequest([user("Hi"), kept], {})) == ()
 
     def test_the_request_wins_over_the_defaults(self) -> None:
         said = body(defaults={"max_tokens": 7, "temperature": 0.5, "container": "c"}, temperature=0.2)
@@ -376,6 +430,39 @@ class TestThinking:
         assert body(*messages, reasoning_effort="low", defaults=ADAPTIVE)["thinking"] == {"type": "adaptive"}
         assert "thinking" in body(*messages, assistant("b"), user("c"), reasoning_effort="low")
 
+    @pytest.mark.parametrize(
+        "state",
+        [
+            ProviderState("anthropic", "signature", "EqQB", "Hm"),
+            ProviderState("anthropic", "redacted_thinking", "EmwK"),
+        ],
+    )
+    def test_with_signed_thoughts_tool_use_goes_on_thinking(self, state: ProviderState) -> None:
+        called = assistant(None, call("f"), provider_state=[state.to_dict()])
+        said = body(user("a"), called, tool("c1", "x"), reasoning_effort="low")
+        assert said["thinking"] == budget(2048)
+        foreign = {**state.to_dict(), "issuer": "gemini"}
+        called = assistant(None, call("f"), provider_state=[foreign])
+        assert "thinking" not in body(user("a"), called, tool("c1", "x"), reasoning_effort="low")
+        assert "thinking" not in body(tool("c1", "x"), reasoning_effort="low")
+
+    def test_thoughts_come_first_in_their_turn(self) -> None:
+        states = [
+            ProviderState("anthropic", "signature", "EqQB", "Hm").to_dict(),
+            ProviderState("openai-responses", "reasoning", "{}").to_dict(),
+            ProviderState("anthropic", "redacted_thinking", "EmwK").to_dict(),
+        ]
+        said = body(user("a"), assistant("b", provider_state=states))["messages"][1]["content"]
+        assert said == [
+            {"type": "thinking", "thinking": "Hm", "signature": "EqQB"},
+            {"type": "redacted_thinking", "data": "EmwK"},
+            text("b"),
+        ]
+
+    def test_odd_state_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="provider_state: Expected `array`"):
+            body(user("a"), assistant("b", provider_state="odd"))
+
     def test_no_messages_are_no_tool_use(self) -> None:
         assert body({"role": "system", "content": "a"}, reasoning_effort="low")["messages"] == []
 
@@ -395,10 +482,23 @@ JSON = st.recursive(
 IMAGES = st.sampled_from(["https://example.org/a.png", "data:image/png;base64,iVBO"]).map(
     lambda url: {"type": "image_url", "image_url": {"url": url}}
 )
-FILES = st.just(
-    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}}
-)
+FILES = st.sampled_from(
+    [
+        {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"},
+        {"filename": "a.pdf", "file_url": "https://example.org/a.pdf"},
+        {"file_url": "https://example.org/a.pdf"},
+    ]
+).map(lambda file: {"type": "file", "file": file})
 PARTS = st.lists(WORDS.map(text) | IMAGES | FILES, min_size=2, max_size=4)
+
+
+STATES = st.builds(
+    ProviderState, st.just("anthropic"), st.just("signature"), WORDS, st.just("") | WORDS
+) | st.builds(ProviderState, st.just("anthropic"), st.just("redacted_thinking"), WORDS)
+THOUGHT = st.lists(STATES, max_size=2).map(
+    lambda states: {"provider_state": [state.to_dict() for state in states]} if states else {}
+)
+RESULTS = st.just("") | WORDS | st.tuples(WORDS.map(text), IMAGES).map(list)
 
 
 @st.composite
@@ -407,22 +507,24 @@ def exchanges(draw: st.DrawFn) -> list[dict[str, Any]]:
     asked = user(draw(WORDS | PARTS | IMAGES.map(lambda image: [image])))
     names = draw(st.lists(NAMES, unique=True, max_size=3))
     if not names:
-        return [asked, assistant(draw(WORDS))]
+        return [asked, assistant(draw(WORDS), **draw(THOUGHT))]
     calls = []
     for name in names:
         arguments = lenient_json.encoded(draw(st.dictionaries(NAMES, JSON, max_size=3))).decode()
         calls.append(call(draw(NAMES), arguments, name))
-    answered = assistant(draw(st.none() | WORDS), *calls)
+    answered = assistant(draw(st.none() | WORDS), *calls, **draw(THOUGHT))
     return [
         asked,
         answered,
-        *(tool(name, draw(st.just("") | WORDS)) for name in names),
+        *(tool(name, draw(RESULTS)) for name in names),
         assistant(draw(WORDS)),
     ]
 
 
 SCHEMAS = st.just({"type": "object", "properties": {"x": {"type": "integer"}}})
-FUNCTIONS = st.fixed_dictionaries({"name": NAMES, "parameters": SCHEMAS}, optional={"description": WORDS})
+FUNCTIONS = st.fixed_dictionaries(
+    {"name": NAMES, "parameters": SCHEMAS}, optional={"description": WORDS, "strict": st.just(True)}
+)
 FIELDS = st.fixed_dictionaries(
     {"max_tokens": st.integers(1, 10**6)},
     optional={
@@ -430,6 +532,13 @@ FIELDS = st.fixed_dictionaries(
         "top_p": st.floats(0, 1),
         "stop": st.lists(WORDS, min_size=1, max_size=3),
         "user": st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64),
+        "service_tier": st.just("default"),
+        "response_format": st.just(
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+            }
+        ),
     },
 )
 CHOICES = st.sampled_from(["auto", "none", "required", {"type": "function", "function": {"name": "f"}}])

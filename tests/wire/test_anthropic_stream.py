@@ -17,6 +17,7 @@ from understudy.wire.anthropic_stream import AnthropicStream, stop_reason, usage
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 from understudy.wire.dialect import ClientRequest
 from understudy.wire.sse import EventStream
+from understudy.wire.state import ProviderState, tagged
 
 
 def request() -> ClientRequest:
@@ -66,6 +67,59 @@ class TestBlocks:
         assert told(writer.write(call(0, "}"))) == ["3 + }"]
         assert told(writer.write(ChatChunk(finish_reason="tool_calls"))) == ["3 end"]
         assert told(writer.end(None)) == ["message_delta", "message_stop"]
+
+    def test_state_ends_the_thought_that_it_vouches_for(self) -> None:
+        writer = stream()
+        own = ProviderState("anthropic", "signature", "EqQB", "Hm")
+        foreign = ProviderState("openai-responses", "reasoning", "{}", "So")
+        assert told(writer.write(ChatChunk(reasoning="Hm")))[1:] == ["0 thinking", "0 + Hm"]
+        assert told(writer.write(ChatChunk(state=(own,)))) == ["0 + EqQB", "0 end"]
+        assert told(writer.write(ChatChunk(reasoning="S"))) == ["1 thinking", "1 + S"]
+        said = ["1 + o", f"1 + {tagged(foreign)}", "1 end"]
+        assert told(writer.write(ChatChunk(reasoning="o", state=(foreign,)))) == said
+        assert told(writer.write(ChatChunk("a"))) == ["2 text", "2 + a"]
+
+    def test_state_without_a_text_is_a_block_of_its_own(self) -> None:
+        writer = stream()
+        hidden = ProviderState("anthropic", "redacted_thinking", "EmwK")
+        called = ProviderState("gemini", "thoughtSignature", "x", call="c1")
+        writer.write(ChatChunk(reasoning="Hm"))
+        assert told(writer.write(ChatChunk(state=(hidden, called)))) == [
+            "0 end",
+            "1 redacted_thinking",
+            "1 end",
+            "2 thinking",
+            f"2 + {tagged(called)}",
+            "2 end",
+        ]
+
+    def test_whole_thoughts_are_blocks_of_their_own(self) -> None:
+        writer = stream()
+        first = ProviderState("anthropic", "signature", "a", "A")
+        second = ProviderState("anthropic", "signature", "b", "B")
+        assert told(writer.write(ChatChunk("c", "AB", state=(first, second)))) == [
+            "message_start",
+            *["0 thinking", "0 + A", "0 + a", "0 end"],
+            *["1 thinking", "1 + B", "1 + b", "1 end"],
+            *["2 text", "2 + c"],
+        ]
+
+    def test_state_that_comes_late_is_not_lost(self) -> None:
+        writer = stream()
+        state = ProviderState("gemini", "thoughtSignature", "x", "Hm")
+        writer.write(ChatChunk("a", "Hm"))
+        said = ["1 end", "2 thinking", f"2 + {tagged(state)}", "2 end"]
+        assert told(writer.write(ChatChunk(state=(state,)))) == said
+
+    def test_citations_are_added_to_the_open_text(self) -> None:
+        writer = stream()
+        cited = {"type": "url_citation", "url_citation": {"url": "https://example.org", "title": "A"}}
+        other = {"type": "file_citation", "file_citation": {"filename": "a.pdf"}}
+        index = {"cited_text": "", "encrypted_index": ""}
+        page = {"type": "web_search_result_location", "url": "https://example.org", "title": "A", **index}
+        writer.write(ChatChunk("a"))
+        assert told(writer.write(ChatChunk(annotations=(cited, other)))) == [f"0 + {page}"]
+        assert told(writer.write(ChatChunk("b"))) == ["0 + b"]
 
     def test_what_comes_beside_an_open_tool_call_is_held_back(self) -> None:
         writer = stream()

@@ -31,6 +31,10 @@ def test_a_list_handed_in_may_change_afterwards() -> None:
     assert request.messages == MESSAGES
 
 
+def test_with_other_fields_its_messages_stay() -> None:
+    assert ChatRequest(MESSAGES, {"n": 2}).with_fields({"n": 3}) == ChatRequest(MESSAGES, {"n": 3})
+
+
 @pytest.mark.parametrize(("n", "choices"), [(3, 3), (1, 1), (0, 1), (-2, 1), (None, 1), ("2", 1)])
 def test_one_choice_unless_more_were_asked_for(n: object, choices: int) -> None:
     assert ChatRequest(MESSAGES, {"n": n}).choices == choices

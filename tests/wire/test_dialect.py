@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from understudy.wire import anthropic_client, openai_client
+from understudy.wire import anthropic_client, openai_client, responses_client
 from understudy.wire.chat import ChatChunk, ToolCallDelta
 from understudy.wire.dialect import (
     BadRequest,
@@ -82,10 +82,10 @@ def test_calls_are_put_together_in_the_order_of_their_beginning() -> None:
 class TestClientRequest:
     def request(self, dialect: Dialect = openai_client) -> ClientRequest:
         return dialect.read_request(
-            b'{"model":"m","stream":true,"messages":[{"role":"user","content":"Hi!"}]}'
+            b'{"model":"m","stream":true,"messages":[{"role":"user","content":"Hi!"}],"input":"Hi!"}'
         )
 
-    @pytest.mark.parametrize("dialect", [openai_client, anthropic_client])
+    @pytest.mark.parametrize("dialect", [openai_client, responses_client, anthropic_client])
     def test_knows_its_own_dialect(self, dialect: Dialect) -> None:
         assert self.request(dialect).dialect is dialect
 
@@ -94,8 +94,40 @@ class TestClientRequest:
         assert request.chat is request.chat
         assert request.chat.messages == [{"role": "user", "content": "Hi!"}]
 
-    def test_counts_characters(self) -> None:
-        assert self.request().characters == len("user" + "Hi!")
+    def test_knows_the_field_that_holds_the_conversation(self) -> None:
+        assert self.request().prompt == "messages"
+        assert responses_client.read_request(b'{"model":"m","input":"Hi!"}').prompt == "input"
+
+    def test_with_other_fields_is_the_same_request_translated_anew(self) -> None:
+        request = self.request()
+        request.id, request.headers = "req_1", {"x": "y"}
+        assert request.chat.fields == {"input": "Hi!"}
+        other = request.with_fields({**request.fields, "max_tokens": msgspec.Raw(b"7")})
+        assert other.chat.fields == {"input": "Hi!", "max_tokens": 7}
+        assert (other.id, other.headers, other.stream, other.model) == ("req_1", {"x": "y"}, True, "m")
+        assert request.chat.fields == {"input": "Hi!"}
+
+    @pytest.mark.parametrize(
+        ("dialect", "fields", "lost"),
+        [
+            (openai_client, {"seed": 1, "top_k": 4, "anything": "else"}, ()),
+            (anthropic_client, {"top_k": 4, "temperature": 0, "container": "c"}, ("top_k", "container")),
+            (anthropic_client, {"top_k": None, "container": "", "metadata": {}}, ()),
+            (responses_client, {"metadata": {"a": "b"}, "truncation": "auto"}, ("metadata", "truncation")),
+            (responses_client, {"metadata": {}, "store": False, "temperature": 1}, ()),
+        ],
+    )
+    def test_knows_which_fields_its_neutral_words_lack(
+        self, dialect: Dialect, fields: dict[str, object], lost: tuple[str, ...]
+    ) -> None:
+        messages = [{"role": "user", "content": "Hi!"}]
+        name = "input" if dialect is responses_client else "messages"
+        body = {"model": "m", "max_tokens": 9, "stream": False, name: messages, **fields}
+        if dialect is responses_client:
+            del body["max_tokens"]
+        request = dialect.read_request(msgspec.json.encode(body))
+        assert request.left_out == lost
+        assert request.left_out == lost
 
     def test_repr_names_the_model(self) -> None:
         assert repr(self.request()) == "<ClientRequest for m, stream>"

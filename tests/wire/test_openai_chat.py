@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy._version import __version__
+from understudy.config.aliases import WireFormat
 from understudy.core.error_rules import ErrorRule
 from understudy.core.outcome import Failure
 from understudy.errors import FailureKind
@@ -22,6 +23,7 @@ from understudy.wire.dialect import cut_apart
 from understudy.wire.openai_chat import (
     EMPTY_REASONS,
     ERROR_REASONS,
+    NAME,
     PATH,
     StreamDecoder,
     decode_unary,
@@ -29,8 +31,11 @@ from understudy.wire.openai_chat import (
     encode_native,
     encode_request,
     headers,
+    left_out,
+    path,
     sniff,
 )
+from understudy.wire.state import ProviderState, tagged
 
 CORPUS = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "corpus").glob("*.sse"))}
 Decoded = ChatChunk | Malformed | Failure
@@ -289,6 +294,61 @@ class TestRequest:
         body = encode_request(ChatRequest(messages), model="m", stream=False, include_usage=False)
         assert body == rb'{"model":"m","messages":[{"content":"\ud83d"}],"stream":false}'
 
+    def test_state_is_nobodys_business_here(self) -> None:
+        state = ProviderState("anthropic", "signature", "s", "Hm").to_dict()
+        said = {"role": "assistant", "content": "a", "reasoning_content": "Hm"}
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": "Hi"},
+            {**said, "provider_state": [state]},
+        ]
+        assert self.encoded(ChatRequest(messages))["messages"] == [messages[0], said]
+
+    def test_of_a_tools_result_only_text_stays_in_its_message(self) -> None:
+        text: dict[str, Any] = {"type": "text", "text": "a"}
+        image: dict[str, Any] = {"type": "image_url", "image_url": {"url": "data:,"}}
+        first: dict[str, Any] = {"role": "tool", "tool_call_id": "c1", "content": [text, image]}
+        second = {"role": "tool", "tool_call_id": "c2", "content": [image]}
+        plain = {"role": "tool", "tool_call_id": "c3", "content": [text]}
+        moved = [
+            {"type": "text", "text": "From the result of the tool call c1:"},
+            image,
+            {"type": "text", "text": "From the result of the tool call c2:"},
+            image,
+        ]
+        results = [{**first, "content": "a"}, {**second, "content": ""}, plain]
+        given = [first, second, plain]
+        afters: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
+            (
+                {"role": "user", "content": "b"},
+                [{"role": "user", "content": [*moved, {"type": "text", "text": "b"}]}],
+            ),
+            ({"role": "user", "content": [image]}, [{"role": "user", "content": [*moved, image]}]),
+            ({"role": "user", "content": None}, [{"role": "user", "content": moved}]),
+            (
+                {"role": "assistant", "content": "b"},
+                [{"role": "user", "content": moved}, {"role": "assistant", "content": "b"}],
+            ),
+        ]
+        for after, merged in afters:
+            assert self.encoded(ChatRequest([*given, after]))["messages"] == [*results, *merged]
+        whole = self.encoded(ChatRequest(given))["messages"]
+        assert whole == [*results, {"role": "user", "content": moved}]
+
+    def test_a_file_by_its_address_is_an_error(self) -> None:
+        file = {"type": "file", "file": {"file_url": "https://example.org/a.pdf"}}
+        with pytest.raises(ValueError, match="file_url"):
+            self.encoded(ChatRequest([{"role": "user", "content": ["odd", file]}]))
+
+    @pytest.mark.parametrize(
+        "messages", [["odd"], [{"role": "user", "content": 7}], [{"role": "tool", "content": ["x"]}]]
+    )
+    def test_odd_messages_are_the_backends_to_judge(self, messages: Any) -> None:
+        said = self.encoded(ChatRequest(messages))["messages"]
+        assert said == messages or said[0] == {"role": "tool", "content": ""}
+
+    def test_nothing_is_left_out(self) -> None:
+        assert left_out(ChatRequest.of("Hi", {"seed": 1, "future": 2})) == ()
+
     def test_what_is_no_json_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match="complex is not JSON"):
             self.encoded(ChatRequest.of("Hi", {"temperature": 1j}))
@@ -304,7 +364,45 @@ class TestRequest:
         assert "authorization" not in headers(None)
 
     def test_the_path(self) -> None:
-        assert PATH == "/chat/completions"
+        assert path("m", True) == path("m", False) == PATH == "/chat/completions"
+
+    def test_the_name_is_the_providers(self) -> None:
+        assert WireFormat(NAME) is WireFormat.OPENAI
+
+
+class TestNativeRequest:
+    def encoded(self, *messages: object) -> bytes:
+        fields = cut_apart(json.dumps({"model": "theirs", "messages": messages}).encode())
+        return encode_native(fields, model="m", stream=False, include_usage=False)
+
+    def test_state_that_another_formats_backend_handed_out_stays_out(self) -> None:
+        word = tagged(ProviderState("anthropic", "signature", "s"))
+        theirs = {"type": "reasoning.encrypted", "format": "understudy", "data": word}
+        mine = {"type": "reasoning.encrypted", "data": "x", "index": 0}
+        said = {"role": "assistant", "content": "a"}
+        messages = [
+            {"role": "user", "content": 'the words "data": "understudy.'},
+            {**said, "reasoning_details": [theirs, mine, "odd"]},
+            {**said, "reasoning_details": [theirs]},
+            {**said, "reasoning_details": "odd"},
+        ]
+        assert json.loads(self.encoded(*messages))["messages"] == [
+            messages[0],
+            {**said, "reasoning_details": [mine, "odd"]},
+            said,
+            messages[3],
+        ]
+
+    @pytest.mark.parametrize("given_options", [b"", b',"stream_options":{"include_usage":false}'])
+    def test_usage_is_asked_for_in_streams(self, given_options: bytes) -> None:
+        fields = cut_apart(b'{"messages":[]' + given_options + b"}")
+        body = encode_native(fields, model="m", stream=True, include_usage=True)
+        assert json.loads(body)["stream_options"] == {"include_usage": True}
+
+    def test_everything_else_goes_out_byte_for_byte(self) -> None:
+        fields = cut_apart(rb'{"model":"theirs","messages":[ {"reasoning_details":[{"data":"\u00e9"}]} ]}')
+        body = encode_native(fields, model="m", stream=False, include_usage=False)
+        assert body == rb'{"model":"m","messages":[ {"reasoning_details":[{"data":"\u00e9"}]} ]}'
 
 
 class TestNativeRequest:
@@ -424,6 +522,38 @@ class TestChunks:
 
     def test_a_message_in_a_stream_is_read_like_a_delta(self) -> None:
         assert summary(decoded([event({"choices": [{"message": {"content": "x"}}]})])) == {"text": "x"}
+
+    @pytest.mark.parametrize(
+        ("logprobs", "entries"),
+        [
+            ({"content": [{"token": "a"}], "refusal": None}, ({"token": "a"},)),
+            ({"content": None, "refusal": [{"token": "b"}]}, ({"token": "b"},)),
+            ({"tokens": ["a"], "content": "odd"}, ()),
+            (["odd"], ()),
+            (None, ()),
+        ],
+    )
+    def test_probabilities_are_told_entry_by_entry(
+        self, logprobs: object, entries: tuple[object, ...]
+    ) -> None:
+        [chunk] = decoded([event({"choices": [{"delta": {"content": "a"}, "logprobs": logprobs}]})])
+        assert isinstance(chunk, ChatChunk)
+        assert (chunk.text, chunk.logprobs) == ("a", entries)
+
+    @pytest.mark.parametrize(
+        ("annotations", "told"),
+        [([{"type": "url_citation"}], ({"type": "url_citation"},)), ("odd", ()), (None, ())],
+    )
+    def test_citations_are_told_as_they_come(self, annotations: object, told: tuple[object, ...]) -> None:
+        [chunk] = decoded([event({"choices": [{"delta": {"content": "a", "annotations": annotations}}]})])
+        assert isinstance(chunk, ChatChunk)
+        assert (chunk.text, chunk.annotations) == ("a", told)
+
+    @pytest.mark.parametrize(("tier", "told"), [("flex", "flex"), (7, None), (None, None)])
+    def test_the_tier_is_told_wherever_it_is_named(self, tier: object, told: str | None) -> None:
+        spoken = {"choices": [{"delta": {"content": "\ud83d!"}}], "service_tier": tier}
+        chunks = decoded([event(spoken), event({"choices": [], "service_tier": tier})])
+        assert [chunk.service_tier for chunk in chunks if isinstance(chunk, ChatChunk)] == [told, told]
 
 
 class TestToolCalls:
@@ -784,6 +914,10 @@ class TestUsage:
             (
                 {"prompt_tokens": 3, "completion_tokens": 4, "prompt_cache_hit_tokens": 2},
                 Usage(3, 4, cached_tokens=2),
+            ),
+            (
+                {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2}},
+                Usage(3, 0, cached_tokens=1, cache_write_tokens=2),
             ),
             ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
             ({"prompt_tokens": None, "completion_tokens": None}, None),

@@ -19,6 +19,7 @@ from understudy.wire import anthropic_messages, openai_chat
 from understudy.wire import openai_client as dialect
 from understudy.wire.chat import ChatChunk, ChatRequest, ToolCallDelta, Usage
 from understudy.wire.dialect import BadRequest, ClientRequest, ErrorReply
+from understudy.wire.state import ProviderState, tagged
 
 _CORPUS = Path(__file__).parent / "corpus"
 ANTHROPIC = {path.stem: path.read_bytes() for path in sorted((_CORPUS / "anthropic").glob("*.sse"))}
@@ -26,6 +27,14 @@ OPENAI = (_CORPUS / "openai.sse").read_bytes()
 OPENAI_TOOLS = (_CORPUS / "openai_tools.sse").read_bytes()
 DONE = b"data: [DONE]\n\n"
 ASKING = {"stream_options": {"include_usage": True}}
+STATES = (
+    ProviderState("anthropic", "signature", "s", "Hm"),
+    ProviderState("gemini", "thoughtSignature", "x", call="c1"),
+)
+DETAILS = [
+    {"type": "reasoning.encrypted", "format": "understudy", "data": tagged(STATES[0]), "text": "Hm"},
+    {"type": "reasoning.encrypted", "format": "understudy", "data": tagged(STATES[1])},
+]
 
 
 def request(**fields: object) -> ClientRequest:
@@ -126,6 +135,20 @@ class TestChatOf:
         asked = request(messages=messages, stream=True, temperature=0.5, future={"x": [1]}, n=2)
         assert asked.chat == ChatRequest(messages, {"temperature": 0.5, "future": {"x": [1]}, "n": 2})
 
+    def test_state_is_read_back_from_the_details_of_the_reasoning(self) -> None:
+        said = {"role": "assistant", "content": "a"}
+        odd = [{"format": "understudy", "data": "understudy.?"}, {"type": "reasoning.text"}, "odd"]
+        messages = [
+            {**said, "reasoning_details": [*DETAILS, *odd]},
+            {**said, "reasoning_details": odd},
+            {**said, "reasoning_details": "odd", "provider_state": "ours alone"},
+        ]
+        assert request(messages=messages).chat.messages == [
+            {**said, "provider_state": [state.to_dict() for state in STATES]},
+            said,
+            said,
+        ]
+
     @pytest.mark.parametrize(
         ("message", "param"),
         [
@@ -221,7 +244,7 @@ class TestWrittenStream:
             "prompt_tokens": 2125,
             "completion_tokens": 15,
             "total_tokens": 2140,
-            "prompt_tokens_details": {"cached_tokens": 2000},
+            "prompt_tokens_details": {"cached_tokens": 2000, "cache_write_tokens": 100},
             "completion_tokens_details": {"reasoning_tokens": 0},
         }
 
@@ -290,6 +313,31 @@ class TestWrittenStream:
             "audio": {"data": "AAD/"},
         }
 
+    def test_the_official_sdk_hears_probabilities_citations_and_the_tier(self) -> None:
+        entry = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
+        page = {"url": "https://example.org", "title": "A", "start_index": 0, "end_index": 1}
+        cited = {"type": "url_citation", "url_citation": page}
+        writer = dialect.StreamWriter(request())
+        told = [
+            ChatChunk("a", logprobs=(entry,)),
+            ChatChunk(annotations=(cited,)),
+            ChatChunk(finish_reason="stop", service_tier="flex"),
+        ]
+        said, citing, end = heard(writer.write(told, native=False))
+        assert said.choices[0].logprobs is not None
+        assert said.choices[0].logprobs.to_dict() == {"content": [entry], "refusal": None}
+        assert citing.choices[0].delta.to_dict() == {"annotations": [cited]}
+        assert (said.service_tier, end.service_tier) == (None, "flex")
+
+    def test_state_goes_out_as_details_of_the_reasoning(self) -> None:
+        writer = dialect.StreamWriter(request())
+        [chunk] = heard(writer.write([ChatChunk("", "Hm", state=STATES)], native=False))
+        assert chunk.choices[0].delta.to_dict() == {
+            "role": "assistant",
+            "reasoning_content": "Hm",
+            "reasoning_details": DETAILS,
+        }
+
 
 class TestWriteAnswer:
     def test_the_official_sdk_receives_everything(self) -> None:
@@ -349,6 +397,26 @@ class TestWriteAnswer:
             },
         }
 
+    def test_the_official_sdk_receives_probabilities_citations_the_tier_and_state(self) -> None:
+        entry = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
+        page = {"url": "https://example.org", "title": "A", "start_index": 0, "end_index": 1}
+        cited = {"type": "url_citation", "url_citation": page}
+        chunk = ChatChunk("a", logprobs=(entry,), annotations=(cited,), state=STATES, service_tier="flex")
+        usage = Usage(9, 1, cached_tokens=3, cache_write_tokens=4)
+        answer = received(dialect.write_answer([chunk], usage, request()))
+        [choice] = answer.choices
+        assert choice.logprobs is not None
+        assert choice.logprobs.to_dict() == {"content": [entry], "refusal": None}
+        assert choice.message.annotations is not None
+        assert [annotation.to_dict() for annotation in choice.message.annotations] == [cited]
+        assert choice.message.to_dict()["reasoning_details"] == DETAILS
+        assert answer.service_tier == "flex"
+        assert answer.usage is not None
+        assert answer.usage.to_dict()["prompt_tokens_details"] == {
+            "cached_tokens": 3,
+            "cache_write_tokens": 4,
+        }
+
     @pytest.mark.parametrize(
         ("chunk", "content", "refusal"),
         [(ChatChunk(), "", None), (call(0, "", "f"), None, None), (ChatChunk(refusal="No."), None, "No.")],
@@ -406,10 +474,11 @@ class TestErrors:
 
     def test_inside_a_stream_it_is_an_event_without_done(self) -> None:
         reply = ErrorReply(503, "stall", "No more.")
-        assert dialect.error_event(reply) == b"data: " + dialect.write_error(reply) + b"\n\n"
-        begun = dialect.StreamWriter(request()).write([ChatChunk("a")], native=False)
+        writer = dialect.StreamWriter(request())
+        begun, failed = writer.write([ChatChunk("a")], native=False), writer.fail(reply)
+        assert failed == b"data: " + dialect.write_error(reply) + b"\n\n"
         with pytest.raises(openai.APIError, match="No more"):
-            heard(begun + dialect.error_event(reply))
+            heard(begun + failed)
 
 
 # Whatever is written says, when OpenAI's decoder reads it, what the chunks said.

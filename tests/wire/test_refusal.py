@@ -175,6 +175,17 @@ class TestRetryAfter:
         headers = {"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}
         assert refused(429, headers=headers).retry_after == 9
 
+    @pytest.mark.parametrize(("status", "seconds"), [(429, 17), (503, 17), (400, None), (401, None)])
+    def test_where_the_headers_do_not_say_google_may_in_the_body(
+        self, status: int, seconds: float | None
+    ) -> None:
+        info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}
+        body = [{"error": {"code": status, "message": "Not now.", "details": [info]}}]
+        assert refused(status, body).retry_after == seconds
+        assert classify_error_object(body[0]["error"]).retry_after == seconds
+        if seconds:
+            assert refused(status, body, {"retry-after": "2"}).retry_after == 2
+
     def test_a_429_with_it_does_not_count_and_one_without_does(self) -> None:
         assert not refused(429, headers={"retry-after": "2"}).counts
         assert refused(429).counts
@@ -302,6 +313,12 @@ class TestUnknownField:
 
 
 class TestErrorObject:
+    def test_a_decoder_may_say_the_kind_and_only_a_users_rule_comes_before_it(self) -> None:
+        said = "the call was malformed: maximum context length"
+        assert classify_error_object(said, kind=SERVER_ERROR).kind is SERVER_ERROR
+        rule = ErrorRule(None, "malformed", AUTH)
+        assert classify_error_object(said, kind=SERVER_ERROR, rules=[rule]).kind is AUTH
+
     @pytest.mark.parametrize(
         ("error", "kind", "status"),
         [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.wire.retry_after import retry_after
+from understudy.wire.retry_after import retry_after, retry_delay
 
 WALL = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC).timestamp()
 
@@ -152,4 +152,30 @@ def test_whatever_the_headers_hold_the_answer_is_a_positive_number_or_none(heade
 def test_whatever_a_reset_holds_the_answer_is_a_positive_number_or_none(value: str) -> None:
     headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": value}
     seconds = retry_after(headers, wall=WALL)
+    assert seconds is None or seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        pytest.param('{"details": [{"retryDelay": "17s"}]}', 17, id="seconds"),
+        pytest.param('{"retryDelay":"17.5s"}', 17.5, id="a fraction"),
+        pytest.param('{"retryDelay":"1m2s"}', 62, id="a longer duration"),
+        pytest.param('{"retryDelay":"0s"}', 1, id="zero is a second"),
+        pytest.param(r'{"raw": "{\"retryDelay\": \"17s\"}"}', 17, id="inside another body"),
+        pytest.param('[{"error":{"details":[{"retryDelay":"17s"},{"@ty', 17, id="cut short"),
+        pytest.param('{"retryDelay":17}', None, id="no duration"),
+        pytest.param('{"retryDelay":"-17s"}', None, id="negative"),
+        pytest.param('{"retryDelay":"soon"}', None, id="nonsense"),
+        pytest.param("retryDelay 17s", None, id="in a sentence"),
+        pytest.param("", None, id="nothing"),
+    ],
+)
+def test_the_delay_that_google_puts_into_the_body(body: str, seconds: float | None) -> None:
+    assert retry_delay(body) == seconds
+
+
+@given(st.text())
+def test_whatever_a_delay_holds_the_answer_is_a_positive_number_or_none(value: str) -> None:
+    seconds = retry_delay(f'{{"retryDelay":"{value}"}}')
     assert seconds is None or seconds > 0

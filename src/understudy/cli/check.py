@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +19,7 @@ from understudy.cli import failures, standard_streams
 from understudy.cli.saved_profiles import complete, store
 
 if TYPE_CHECKING:
-    from understudy.cli.inspection import Inspection, MemberReport
+    from understudy.cli.inspection import EffectiveSetting, Inspection, MemberReport
     from understudy.cli.live_check import LiveResult
 
 Results = Mapping[str, "LiveResult"]
@@ -101,8 +101,27 @@ def _member_lines(position: int, member: MemberReport, result: LiveResult | None
     yield f"  {position}. {member.name}: {member.profile.provider}, {member.profile.model}{state}"
     yield f"     at    {member.profile.base_url}"
     yield f"     key   {member.key}"
+    yield from _fact_lines(member.facts)
     if result is not None:
         yield f"     live  {_came_back(result)}"
+
+
+def _fact_lines(facts: Sequence[EffectiveSetting]) -> Iterator[str]:
+    """One line for each source."""
+    title = "facts"
+    for source in dict.fromkeys(fact.source for fact in facts):
+        told = [f"{fact.key} {_fact_words(fact.value)}" for fact in facts if fact.source == source]
+        yield f"     {title:<5} {'; '.join(told)} ({source})"
+        title = ""
+
+
+def _fact_words(value: object) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{name} {amount:g}" for name, amount in value.items())
+        case tuple():
+            return ", ".join(value) or "nothing"
+    return str(value)
 
 
 def _came_back(result: LiveResult) -> str:

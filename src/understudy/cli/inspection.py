@@ -20,7 +20,7 @@ from understudy.config.profile import LoadBalancerProfile, Profile, StandardProf
 from understudy.config.profile_file import to_document
 from understudy.config.secret import KeyFile, KeyReference, KeyringEntry, KeyVariable
 from understudy.config.store import ProfileStore, is_path
-from understudy.core.settings import Source, lookup
+from understudy.core.settings import FACTS, Layers, Source, lookup
 from understudy.errors import ConfigurationError, ProfileError
 
 _TOLD_ELSEWHERE = (*KEY_SETTINGS, "base-url")
@@ -58,6 +58,15 @@ class MemberReport:
             "none is sent" if self.profile is None or self.profile.key is None else _words(self.profile.key)
         )
 
+    @property
+    def facts(self) -> tuple[EffectiveSetting, ...]:
+        """What is known of its model, each with where it comes from."""
+        if self.profile is None:
+            return ()
+        layers = Layers(member=self.profile.settings, model=self.profile.facts)
+        found = ((key, *layers.effective(key)) for key in FACTS)
+        return tuple(EffectiveSetting(*fact) for fact in found if fact[1] is not None)
+
     def to_dict(self) -> dict[str, Any]:
         known = self.profile
         return {
@@ -66,13 +75,14 @@ class MemberReport:
             "model": known and known.model,
             "base_url": known and known.base_url,
             "key": known and self.key,
+            "facts": [fact.to_dict() for fact in self.facts],
             "problems": [problem.to_dict() for problem in self.problems],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """A setting that differs from its default."""
+    """A setting that differs from its default, and where its value comes from."""
 
     key: str
     value: Any

@@ -26,9 +26,15 @@ _SKIPPED: dict[SkipReason, str] = {
     SkipReason.BENCHED: "benched",
     SkipReason.LOW_TPM: "slower than tpm_threshold",
     SkipReason.CONTEXT_LENGTH: "its context window is too small",
+    SkipReason.NO_TOOLS: "its model takes no tools",
+    SkipReason.NO_IMAGES: "its model takes no images",
+    SkipReason.NO_FILES: "its model takes no files",
+    SkipReason.NO_AUDIO: "its model takes no audio",
+    SkipReason.NO_JSON_SCHEMA: "its model takes no JSON schema",
+    SkipReason.NO_PREFILL: "its model does not go on with a prefilled answer",
 }
-# What a failover note is about; the other reasons hold for every request and were said at loading.
-_PASSING = (SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT, SkipReason.BENCHED, SkipReason.LOW_TPM)
+# What no failover note is about: these hold for every request and were said at loading.
+_LASTING = (SkipReason.MISSING, SkipReason.NO_KEY, SkipReason.DRAINED)
 
 
 def stats_text(stats: Stats, stream: TextIO, *, plain: bool) -> None:
@@ -95,6 +101,10 @@ def _remarks(entry: AttemptEntry) -> list[str]:
         remarks.append("the kept connection was dead, so it was made anew")
     if entry.dropped_field:
         remarks.append(f"asked once more without {entry.dropped_field}")
+    if entry.answer_limit is not None:
+        remarks.append(f"asked for no more than {entry.answer_limit} tokens")
+    if entry.left_out:
+        remarks.append(f"not told of {', '.join(entry.left_out)}")
     if entry.malformed_events:
         remarks.append(f"malformed events dropped: {entry.malformed_events}")
     return remarks
@@ -102,8 +112,8 @@ def _remarks(entry: AttemptEntry) -> list[str]:
 
 def _stepped_aside(entry: TrailEntry) -> str | None:
     if isinstance(entry, SkipEntry):
-        passing = entry.reason in _PASSING
-        return f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}" if passing else None
+        lasting = entry.reason in _LASTING
+        return None if lasting else f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}"
     return f"{entry.backend} failed: {entry.outcome}"
 
 

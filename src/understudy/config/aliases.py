@@ -25,7 +25,7 @@ class WireFormat(StrEnum):
     OPENAI_RESPONSES = "openai-responses"
 
 
-SPOKEN = frozenset({WireFormat.OPENAI, WireFormat.ANTHROPIC})
+SPOKEN = frozenset({WireFormat.OPENAI, WireFormat.ANTHROPIC, WireFormat.GEMINI, WireFormat.OPENAI_RESPONSES})
 """The wire formats that this version can answer through."""
 
 

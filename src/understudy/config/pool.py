@@ -66,6 +66,7 @@ class PoolProfile:
             member=profile.settings if profile else {},
             option=option or {},
             session=session or {},
+            model=profile.facts if profile else {},
         )
 
     def params(self, member: MemberSlot) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from understudy.config.checks import (
     check_settings,
     check_shape,
 )
+from understudy.config.models import facts_of
 from understudy.config.problem import Problems, place
 from understudy.config.secret import (
     InlineKey,
@@ -114,6 +115,12 @@ class StandardProfile:
         """The certificate authorities to trust besides the system's."""
         path = self.settings.get("ca-file")
         return None if path is None else located(path, self.path)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the table of models says of its model, by the keys of settings."""
+        alias, url = self.alias, self.base_url
+        return facts_of(self.model, hosted=alias.key_variable is not None and alias.owns(url))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from understudy.config.aliases import ALIASES, Alias
+from understudy.config.models import Family, families
 from understudy.config.schema import load_balancer_schema, standard_schema
+from understudy.core.facts import Price
 from understudy.core.outcome import RULES
 from understudy.core.settings import REGISTRY, Scope, Setting
 from understudy.errors import FailureKind
@@ -46,6 +48,26 @@ own: a profile with a `base-url` of its own names its own key, or none is sent.
 is not, tokens that the backend does not report unasked are estimated.
 """
 
+
+_MODELS_INTRODUCTION = """\
+# Models
+
+What Understudy knows of models by their names: the defaults of a member's `context-limit`,
+`max-output`, `supports`, `price` and `tokenizer`. A profile's own settings go before them; a model that
+is not listed has no facts, and nothing is assumed of it. [Models](../models.md) tells how names are
+matched and what facts are for.
+
+A name matches if it begins with one of a row's and continues with a date, a size or a variant at most;
+the longest match counts. Provider prefixes (`openai/`, `models/`, `us.anthropic.`) are dropped, and a
+dot between digits is as good as a dash. *open*: an open model; its window is believed only at a
+provider's own address.
+
+Prices are US dollars for a million tokens, in this order: input, output, input read from a cache, input
+written to one. They are the maker's list prices, without tiers, batches and discounts. *As of* is the
+month that a row tells about, and the link goes to the maker's page on it. Most figures were taken over
+from the price table that LiteLLM 1.110.2 ships (MIT licence), which cites those pages; the rest is
+general knowledge of them. Where a provider says otherwise, it is right: set it in the profile.
+"""
 
 _FAILURES_INTRODUCTION = """\
 # Failure kinds
@@ -84,6 +106,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "providers.md": providers_page(),
         "failures.md": failures_page(),
+        "models.md": models_page(),
         "standard-profile.schema.json": _json(standard_schema()),
         "load-balancer-profile.schema.json": _json(load_balancer_schema()),
     }
@@ -105,6 +128,14 @@ def providers_page() -> str:
     rows = [_provider_row(alias) for alias in ALIASES.values()]
     table = _table(("provider", "base URL", "key variable", "wire format", "usage"), rows)
     return _page("src/understudy/config/aliases.py", _PROVIDERS_INTRODUCTION, table)
+
+
+def models_page() -> str:
+    table = _table(
+        ("models", "window", "longest answer", "takes", "price", "tokens like", "as of"),
+        map(_model_row, families()),
+    )
+    return _page("src/understudy/config/models.json", _MODELS_INTRODUCTION, table)
 
 
 def failures_page() -> str:
@@ -133,6 +164,28 @@ def _provider_row(alias: Alias) -> tuple[str, ...]:
         alias.wire_format,
         "asked for" if alias.knows_stream_usage else "not asked for",
     )
+
+
+def _model_row(family: Family) -> tuple[str, ...]:
+    facts, names = family.facts, ", ".join(f"`{name}`" for name in family.names)
+    return (
+        f"{names} (open)" if family.is_open else names,
+        _known(facts.get("context-limit")),
+        _known(facts.get("max-output")),
+        ", ".join(facts["supports"]) if "supports" in facts else "",
+        _price(Price(**facts["price"])) if "price" in facts else "",
+        _known(facts.get("tokenizer")),
+        f"[{family.maker}]({family.source}), {family.as_of}",
+    )
+
+
+def _known(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _price(price: Price) -> str:
+    amounts = (price.input, price.output, price.cached_input, price.cache_write)
+    return " / ".join("–" if amount is None else f"{amount:g}" for amount in amounts)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -31,10 +31,12 @@ class Attempt:
 
     __slots__ = (
         "accepted",
+        "answer_limit",
         "committed_at",
         "dropped_field",
         "ended_at",
         "evidence",
+        "left_out",
         "limit_at",
         "malformed_events",
         "member",
@@ -66,6 +68,8 @@ class Attempt:
         self.reconnected = False
         self.malformed_events = 0
         self.dropped_field = ""
+        self.left_out: tuple[str, ...] = ()
+        self.answer_limit: int | None = None
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
@@ -107,4 +111,6 @@ class Attempt:
             reconnected=self.reconnected,
             malformed_events=self.malformed_events,
             dropped_field=self.dropped_field,
+            left_out=self.left_out,
+            answer_limit=self.answer_limit,
         )

@@ -27,6 +27,8 @@ What a failure allows is the table in `core.outcome`, with these exceptions:
 11. A member whose context window was too small rules out all others that are no larger; one of unknown
     window rules out only itself.
 12. After its first content a request is never begun again elsewhere: a failure then ends the walk.
+13. A member whose model can't take the request is never asked, waited for nor probed. What the request
+    needs is looked at only where something is known of a member's model (`core.fit`).
 
 Every attempt that was started is settled exactly once; leaving the dispatch settles what is left.
 """
@@ -53,11 +55,13 @@ from understudy.core.events import (
     BreakerOpened,
     ConfigurationWarning,
     Event,
+    FieldsLeftOut,
     FirstContent,
     ProbeSettled,
     RequestEnded,
     WaitingForCapacity,
 )
+from understudy.core.fit import Fit, Needs
 from understudy.core.outcome import RULES, Abandoned, Again, Failure, Next, Outcome, Success
 from understudy.core.window import StreamEvidence
 from understudy.errors import Cause, FailureKind, RequestError, SkipEntry, SkipReason, TrailEntry
@@ -123,6 +127,7 @@ class Dispatch:
         "_causes",
         "_cut_short",
         "_ended",
+        "_fit",
         "_jitter",
         "_larger_than",
         "_order",
@@ -142,7 +147,15 @@ class Dispatch:
         "stream",
     )
 
-    def __init__(self, pool: Pool, now: float, jitter: Callable[[], float], *, stream: bool) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        now: float,
+        jitter: Callable[[], float],
+        *,
+        stream: bool,
+        needs: Needs | None = None,
+    ) -> None:
         self.pool = pool
         self.began = now
         self.request = pool.begin()
@@ -163,6 +176,7 @@ class Dispatch:
         self._blocked = False
         self._cut_short = False
         self._larger_than: int | None = None
+        self._fit = None if needs is None else Fit(needs, pool.members)
         self._waited = 0.0
         self._waiting_since: float | None = None
         self._ended = False
@@ -240,6 +254,8 @@ class Dispatch:
         self._running = None
         self._count_tokens(attempt, tokens, now)
         attempt.member.metrics.malformed_events += attempt.malformed_events
+        if attempt.left_out:
+            self.events.append(FieldsLeftOut(now, self.request, attempt.member.name, attempt.left_out))
         match outcome:
             case Success():
                 self._succeeded(attempt, now)
@@ -302,12 +318,13 @@ class Dispatch:
         return self._rested(now) or self._early_probe(now) or self._wait(now) or self._give_up(now)
 
     def _first_eligible(self, now: float, skipped: list[tuple[Member, Skip]]) -> Member | None:
-        settings, larger_than, standings = self.pool.settings, self._larger_than, self._standings
+        settings, standings = self.pool.settings, self._standings
+        larger_than, fit = self._larger_than, self._fit
         for member in self._order:
             standing = standings.get(member.index)
             if standing is not None and self._spent(standing):
                 continue
-            skip = eligibility.check(member, now, settings, larger_than)
+            skip = eligibility.check(member, now, settings, larger_than, fit)
             if skip is None or skip.reason is SkipReason.LOW_TPM:
                 if standing is not None and not standing.is_free(now):
                     continue
@@ -391,7 +408,7 @@ class Dispatch:
             standing = self._standings.get(member.index) or _Standing()
             if member.is_listed_only or self._spent(standing):
                 continue
-            if self._larger_than is None or eligibility.fits(member, self._larger_than):
+            if eligibility.unfit(member, self._larger_than, self._fit) is None:
                 askable.append((member, standing))
         return sorted(askable, key=lambda pair: pair[1].last_resort)
 
@@ -435,11 +452,11 @@ class Dispatch:
 
     def _give_up(self, now: float) -> GiveUp | AcceptEmpty:
         if not self._attempts:
-            return GiveUp(verdict.unavailable(self.pool, self.began, self.trail, now))
+            return GiveUp(verdict.unavailable(self.pool, self._fit, self.began, self.trail, now))
         last = {attempt.member.index: attempt.outcome for attempt in self._attempts}
         if all(isinstance(o, Failure) and o.kind is FailureKind.EMPTY and o.terminal for o in last.values()):
             return AcceptEmpty(self._attempts[-1])
-        return GiveUp(verdict.failed(self.pool, self._causes, self.trail, now))
+        return GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now))
 
     def _record_skip(self, member: Member, skip: Skip, now: float) -> None:
         """Once per member and reason: waiting and looking again is not another skip."""
@@ -544,7 +561,7 @@ class Dispatch:
         """What the walk may do after a failure (rules 7 and 12, then those of its kind)."""
         stays = failure.kind in _NETWORK and not self.pool.settings.retry.on_network_errors
         if stays or attempt.committed_at is not None:
-            self._verdict = GiveUp(verdict.failed(self.pool, self._causes, self.trail, now))
+            self._verdict = GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now))
             return
         self._plan_again(attempt, failure, now)
         self._blocked = not self._next_allowed(attempt, failure)
@@ -588,7 +605,7 @@ class Dispatch:
             return status in codes
         match RULES[failure.kind].next:
             case Next.LARGER_WINDOW:
-                limit = attempt.member.settings.context_limit or 0
+                limit = attempt.member.settings.facts.context_limit or 0
                 self._larger_than = max(self._larger_than or 0, limit)
                 return True
             case Next.NOT_FROM_FIRST:

@@ -3,10 +3,11 @@
 In this order, so that the reason shown is the one that lasts longest:
 
 1. unusable: its file is missing or broken, or its key cannot be resolved; or an operator drains it;
-2. too small: another member refused this request as too long, and this one's window is no larger;
-3. benched: it asked to be left alone;
-4. its circuit is open, or half-open with every probe out;
-5. its rate is below the floor (only skipped while another can serve).
+2. unfit: its model can't take this request (`core.fit`);
+3. too small: another member refused this request as too long, and this one's window is no larger;
+4. benched: it asked to be left alone;
+5. its circuit is open, or half-open with every probe out;
+6. its rate is below the floor (only skipped while another can serve).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from understudy.core.breaker import State
 from understudy.errors import SkipReason
 
 if TYPE_CHECKING:
+    from understudy.core.fit import Fit
     from understudy.core.member import Member
     from understudy.core.settings import PoolSettings
 
@@ -30,12 +32,20 @@ class Skip(NamedTuple):
     rate: float | None = None
 
 
-def check(member: Member, now: float, settings: PoolSettings, larger_than: int | None = None) -> Skip | None:
+def check(
+    member: Member,
+    now: float,
+    settings: PoolSettings,
+    larger_than: int | None = None,
+    fit: Fit | None = None,
+) -> Skip | None:
     """None if the member may be asked. `larger_than`: the window that was too small, 0 if unknown."""
     if member.is_listed_only:
         return Skip(member.problem or SkipReason.DRAINED)
-    if larger_than is not None and not fits(member, larger_than):
-        return Skip(SkipReason.CONTEXT_LENGTH)
+    if fit is not None or larger_than is not None:
+        reason = unfit(member, larger_than, fit)
+        if reason is not None:
+            return Skip(reason)
     if now < member.benched_until:
         return Skip(SkipReason.BENCHED, returns_at(member, now, settings))
     if not member.breaker.admits(now, settings.breaker):
@@ -51,10 +61,18 @@ def can_serve(member: Member, now: float, settings: PoolSettings, larger_than: i
     return skip is None or skip.reason is SkipReason.LOW_TPM
 
 
-def fits(member: Member, larger_than: int) -> bool:
-    """Is the member's window larger than the one that was too small, or unknown?"""
-    limit = member.settings.context_limit
-    return limit is None or limit > larger_than
+def unfit(member: Member, larger_than: int | None, fit: Fit | None) -> SkipReason | None:
+    """Why the member can't take this request, neither now nor later; None if it can."""
+    facts = member.settings.facts
+    reason = None if fit is None else fit.check(facts)
+    if reason is None and larger_than is not None and not is_larger(facts.context_limit, larger_than):
+        return SkipReason.CONTEXT_LENGTH
+    return reason
+
+
+def is_larger(window: int | None, larger_than: int) -> bool:
+    """Is the window larger than the one that was too small, or unknown?"""
+    return window is None or window > larger_than
 
 
 def returns_at(member: Member, now: float, settings: PoolSettings) -> float | None:

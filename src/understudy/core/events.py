@@ -40,6 +40,13 @@ class BackendSkipped(Event, frozen=True):
     measure: str = "serving"
 
 
+class FieldsLeftOut(Event, frozen=True):
+    """Of the request the backend was not told `fields`: its format or its model has no use for them."""
+
+    backend: str
+    fields: tuple[str, ...]
+
+
 class FirstContent(Event, frozen=True):
     """The first content of an attempt arrived, `after` seconds since its start."""
 

@@ -4,8 +4,9 @@
 JSON Schema and the reference page. Rules:
 
 1. Snake and kebab spelling are the same key; case matters.
-2. The effective value is the last of: default, load-balancer profile, member profile (where the
-   setting's scope allows both), ``--set``, ``/set``. `effective` returns it with its source.
+2. The effective value is the last of: default, what is known of the member's model, load-balancer
+   profile, member profile (where the setting's scope allows both), ``--set``, ``/set``. `effective`
+   returns it with its source.
 3. Durations are milliseconds in files and in the registry, float seconds in the frozen settings.
 4. No error shows a value: a setting may hold a key.
 """
@@ -19,16 +20,19 @@ from enum import StrEnum
 from typing import Any
 
 from understudy.core.error_rules import ErrorRule
+from understudy.core.facts import Facts, Feature, Tokenizer
 from understudy.core.shapes import (
     BASE_URL,
     TEXT,
     VARIABLE,
+    Amounts,
     Boolean,
     Choice,
     ErrorRules,
     Integer,
     Shape,
     StatusList,
+    Words,
 )
 from understudy.errors import SettingError
 
@@ -45,6 +49,7 @@ class Source(StrEnum):
     """Where an effective value came from, weakest first."""
 
     DEFAULT = "default"
+    MODEL = "model table"
     PROFILE = "load-balancer profile"
     MEMBER = "member profile"
     OPTION = "--set"
@@ -90,6 +95,7 @@ class Setting:
 
 _POSITIVE = Integer(1)
 _NATURAL = Integer(0)
+_BY_MODEL = "the model table's"
 
 REGISTRY: tuple[Setting, ...] = (
     Setting(
@@ -257,8 +263,38 @@ REGISTRY: tuple[Setting, ...] = (
         "context-limit",
         _POSITIVE,
         Scope.MEMBER,
-        "The model's context window in tokens.",
-        default_words="unknown",
+        "The model's context window in tokens: prompt and answer together.",
+        default_words=_BY_MODEL,
+    ),
+    Setting(
+        "max-output",
+        _POSITIVE,
+        Scope.MEMBER,
+        "The longest answer that the model gives, in tokens; a request that asks for a longer one asks this "
+        "member for so much.",
+        default_words=_BY_MODEL,
+    ),
+    Setting(
+        "supports",
+        Words(tuple(map(str, Feature))),
+        Scope.MEMBER,
+        "What the model takes besides text. A request with anything else passes the member over, but for "
+        "`reasoning`, which is left out of it.",
+        default_words=_BY_MODEL,
+    ),
+    Setting(
+        "price",
+        Amounts(("input", "output", "cached_input", "cache_write")),
+        Scope.MEMBER,
+        "US dollars for a million tokens.",
+        default_words=_BY_MODEL,
+    ),
+    Setting(
+        "tokenizer",
+        Choice(tuple(map(str, Tokenizer))),
+        Scope.MEMBER,
+        "Whose way of cutting texts into tokens comes nearest to the model's, for estimates.",
+        default_words=_BY_MODEL,
     ),
     Setting(
         "base-url",
@@ -301,6 +337,10 @@ REGISTRY: tuple[Setting, ...] = (
 )
 
 
+FACTS = ("context-limit", "max-output", "supports", "price", "tokenizer")
+"""The settings that tell what a member's model is like."""
+
+
 def spelled(key: str) -> str:
     """The key with snake and kebab spelling made one."""
     return key.replace("-", "_")
@@ -331,12 +371,13 @@ def lookup(key: str) -> Setting:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Checked values by canonical key, one mapping per source, weakest first (rule 2)."""
+    """Checked values by canonical key, one mapping per source (rule 2)."""
 
     profile: Mapping[str, Any] = field(default_factory=dict)
     member: Mapping[str, Any] = field(default_factory=dict)
     option: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
 
     def effective(self, key: str) -> tuple[Any, Source]:
         """The value in force and where it came from."""
@@ -346,6 +387,7 @@ class Layers:
             (Source.OPTION, self.option),
             (Source.MEMBER, {} if setting.scope is Scope.POOL else self.member),
             (Source.PROFILE, {} if setting.scope is Scope.MEMBER else self.profile),
+            (Source.MODEL, self.model),
         ):
             if setting.key in values:
                 return values[setting.key], source
@@ -457,13 +499,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """What holds for one member: its clocks, floor and limits."""
+    """What holds for one member: its clocks and floor, and what is known of its model."""
 
     timeouts: Timeouts = Timeouts()
     tpm_threshold: int | None = None
     strict_events: bool = False
     error_rules: tuple[ErrorRule, ...] = ()
-    context_limit: int | None = None
+    facts: Facts = field(default_factory=Facts)
 
     @classmethod
     def of(cls, layers: Layers) -> MemberSettings:
@@ -472,7 +514,7 @@ class MemberSettings:
             tpm_threshold=layers.value("tpm_threshold"),
             strict_events=layers.value("strict_events"),
             error_rules=layers.value("error_rules") or (),
-            context_limit=layers.value("context-limit"),
+            facts=Facts.of({key: layers.value(key) for key in FACTS}),
         )
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -122,6 +123,66 @@ class Choice:
 
     def schema(self) -> dict[str, Any]:
         return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A list without repetition; an empty one is a value too."""
+
+    words: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        return "a list of " + ", ".join(self.words)
+
+    def check(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            raise ValueError(value)
+        checked = tuple(Choice(self.words).check(item) for item in value)
+        if len(set(checked)) < len(checked):
+            raise ValueError(value)
+        return checked
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        return self.check(text.strip("[] ").replace(",", " ").lower().split())
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": {"enum": list(self.words)}, "uniqueItems": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Numbers from 0 by name, the first two of them always there."""
+
+    names: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        needed = ", ".join(f'"{name}": number' for name in self.names[:2])
+        more = ", ".join(f'"{name}"' for name in self.names[2:])
+        return f"{{{needed}}}, all from 0, optionally {more}"
+
+    def check(self, value: object) -> dict[str, float]:
+        if not isinstance(value, dict) or not set(self.names[:2]) <= set(value) <= set(self.names):
+            raise ValueError(value)
+        return {name: self._number(value[name]) for name in self.names if name in value}
+
+    def _number(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+            raise ValueError(value)
+        return value
+
+    def parse(self, text: str) -> dict[str, float]:
+        return self.check(json.loads(text))
+
+    def schema(self) -> dict[str, Any]:
+        number = {"type": "number", "minimum": 0, "maximum": _LARGEST}
+        return {
+            "type": "object",
+            "properties": dict.fromkeys(self.names, number),
+            "required": list(self.names[:2]),
+            "additionalProperties": False,
+        }
 
 
 # JSON Schema's `$` lets Python's matcher accept one line feed more; the look-ahead forbids it.

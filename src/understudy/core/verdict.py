@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from understudy.core.eligibility import can_serve, check, returns_at
+from understudy.core.eligibility import can_serve, check, returns_at, unfit
 from understudy.core.outcome import RULES
 from understudy.errors import (
+    NEVER_USABLE,
     AllBackendsFailed,
     Cause,
     DeadlineExceeded,
@@ -20,6 +21,7 @@ from understudy.errors import (
 )
 
 if TYPE_CHECKING:
+    from understudy.core.fit import Fit
     from understudy.core.pool import Pool
 
 ALL_UNHEALTHY = (
@@ -38,7 +40,9 @@ _CIRCUITS = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
 _RETURNING = _CIRCUITS | {SkipReason.BENCHED}
 
 
-def failed(pool: Pool, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float) -> AllBackendsFailed:
+def failed(
+    pool: Pool, fit: Fit | None, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float
+) -> AllBackendsFailed:
     """Something was tried and all of it failed. Of what could not be said nothing was tried."""
     first = next((cause for cause in causes if cause.kind is not FailureKind.UNFIT), causes[0])
     rejected = first.kind in _CALLERS_FAULT
@@ -50,23 +54,23 @@ def failed(pool: Pool, causes: Sequence[Cause], trail: Sequence[TrailEntry], now
         causes=causes,
         trail=trail,
         retryable=retryable,
-        retry_after=soonest_return(pool, now) if retryable or not rejected else None,
+        retry_after=soonest_return(pool, fit, now) if retryable or not rejected else None,
     )
     error.__cause__ = cause_error(first)
     return error
 
 
-def unavailable(pool: Pool, began: float, trail: Sequence[TrailEntry], now: float) -> NoBackendAvailable:
+def unavailable(
+    pool: Pool, fit: Fit | None, began: float, trail: Sequence[TrailEntry], now: float
+) -> NoBackendAvailable:
     """Nothing could be tried. The reasons are those that hold now, at the end of any waiting."""
-    skips = _skips(pool, began, now)
-    circuits = all(skip.reason in _CIRCUITS for skip in skips)
-    opening = ALL_UNHEALTHY if circuits else "No backend is available."
+    skips = _skips(pool, fit, began, now)
     return NoBackendAvailable(
-        " ".join((opening, "; ".join(_skip_words(skip, now - began) for skip in skips))),
+        " ".join((_opening(skips), "; ".join(_skip_words(skip, now - began) for skip in skips))),
         skips=skips,
         trail=trail,
         retryable=any(skip.reason in _RETURNING for skip in skips),
-        retry_after=soonest_return(pool, now),
+        retry_after=soonest_return(pool, fit, now),
     )
 
 
@@ -81,9 +85,11 @@ def too_late(limit: float, causes: Sequence[Cause], trail: Sequence[TrailEntry])
     )
 
 
-def soonest_return(pool: Pool, now: float) -> float | None:
+def soonest_return(pool: Pool, fit: Fit | None, now: float) -> float | None:
     """Seconds until the first member can be asked again; None if one can be now, or it is unknown."""
-    usable = [member for member in pool.members if member.problem is None]
+    usable = [
+        member for member in pool.members if member.problem is None and unfit(member, None, fit) is None
+    ]
     if any(can_serve(member, now, pool.settings) for member in usable):
         return None
     returns = [returns_at(member, now, pool.settings) for member in usable]
@@ -99,13 +105,26 @@ def cause_error(cause: Cause) -> BackendError:
     return BackendError(str(cause))
 
 
-def _skips(pool: Pool, began: float, now: float) -> tuple[SkipEntry, ...]:
-    found = [(member.name, check(member, now, pool.settings)) for member in pool.members]
+def _skips(pool: Pool, fit: Fit | None, began: float, now: float) -> tuple[SkipEntry, ...]:
+    found = [(member.name, check(member, now, pool.settings, None, fit)) for member in pool.members]
     return tuple(
         SkipEntry(name, skip.reason, None if skip.until is None else skip.until - began)
         for name, skip in found
         if skip is not None
     )
+
+
+def _opening(skips: Sequence[SkipEntry]) -> str:
+    """There are four cases: nothing but circuits, a prompt too long for all, otherwise unfit, a mixture."""
+    reasons = {skip.reason for skip in skips}
+    if reasons <= _CIRCUITS:
+        return ALL_UNHEALTHY
+    reasons -= NEVER_USABLE
+    if reasons == {SkipReason.CONTEXT_LENGTH}:
+        return "The prompt is too long for every backend."
+    if reasons and all(reason.is_unfitness for reason in reasons):
+        return "No backend can take this request."
+    return "No backend is available."
 
 
 def _skip_words(skip: SkipEntry, elapsed: float) -> str:

@@ -13,7 +13,8 @@ bug can sit on both sides of a test. A fault is a *script*: what is played at ea
     replies timing endings events lines bodies heads answers         the words, by kind
     plan, act, performance, player                     an attempt as values, then as bytes
     answer, event_stream, json_bytes, wordings         the canonical answer; how it is written down
-    formats, openai_chat, anthropic_messages           the formats: what each must be able to say
+    formats                                            what each format must be able to say
+    openai_chat openai_responses anthropic_messages gemini, responses_object     the formats, literally
     log, waiting, control    what was seen; waiting for it; what is said from outside
     ports                    ports where no provider is
     reference                the fault words as a table, for people

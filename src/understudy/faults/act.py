@@ -14,6 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+# How an error stands in a stream: by itself in an event, in an event like any other, inside an error
+# event of the format's own, or naked, in no event.
+ErrorForm = Literal["object", "chunk", "nested", "bare"]
 
 REQUEST = -3
 HEAD = -2

@@ -28,7 +28,7 @@ NO_FINISH = ""
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One tool call. Its first event has id and name; the arguments follow in pieces."""
+    """One tool call. Its first event has id and name; the arguments follow in pieces. The id may be blank."""
 
     name: str
     arguments: str
@@ -37,13 +37,19 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What of a request matters to its answer. `prompt_size` is in characters."""
+    """What of a request matters to its answer. `prompt_size` is in characters.
+
+    `as_array`: a stream is asked for as one JSON array, not as events. `encrypted`: reasoning is to
+    come with what only its issuer can read.
+    """
 
     model: str
     stream: bool = False
     include_usage: bool = False
     choices: int = 1
     prompt_size: int = 0
+    as_array: bool = False
+    encrypted: bool = False
 
     @property
     def input_tokens(self) -> int:
@@ -57,6 +63,8 @@ class Answer:
     `model` None echoes the model asked for. `finish` None is ``tool_calls`` after tool calls,
     else ``stop``; `NO_FINISH` is none at all. `choices` None follows the request. `piece` is the
     number of characters of tool-call arguments per event. `is_null`: content is null, not blank.
+    `is_refusal`: the text says that the model will not. `blocked` is why a filter let nothing of the
+    prompt pass, None if it did.
     """
 
     tokens: tuple[str, ...] = TOKENS
@@ -69,6 +77,8 @@ class Answer:
     interleaved: bool = False
     reasoning_field: str = "reasoning_content"
     is_null: bool = False
+    is_refusal: bool = False
+    blocked: str | None = None
 
     @property
     def text(self) -> str:

@@ -35,13 +35,28 @@ def reasoning(plan: Plan, *, tokens: int, field: str, only: bool) -> Plan:
     return replace(plan, answer=answer)
 
 
-def tools(plan: Plan, *, calls: int, split: int, arguments: str, interleaved: bool, with_text: bool) -> Plan:
+def tools(
+    plan: Plan,
+    *,
+    calls: int,
+    split: int,
+    arguments: str,
+    interleaved: bool,
+    with_text: bool,
+    no_ids: bool,
+) -> Plan:
     made = tuple(
-        ToolCall(TOOLS[index % len(TOOLS)], arguments, f"call_{index:04d}") for index in range(calls)
+        ToolCall(TOOLS[index % len(TOOLS)], arguments, "" if no_ids else f"call_{index:04d}")
+        for index in range(calls)
     )
     spoken = plan.answer.tokens if with_text else ()
     answer = replace(plan.answer, tool_calls=made, piece=split, interleaved=interleaved, tokens=spoken)
     return replace(plan, answer=answer)
+
+
+def refusal(plan: Plan, *, text: str | None) -> Plan:
+    answer = plan.answer if text is None else plan.answer.saying(text)
+    return replace(plan, answer=replace(answer, is_refusal=True))
 
 
 def escape(plan: Plan) -> Plan:
@@ -85,7 +100,7 @@ _ROWS = (
     ),
     Word(
         "choices",
-        "so many choices, whatever was asked for; in Messages always one",
+        "so many choices, whatever was asked for; in Messages and Responses always one",
         choices,
         (Option("count", positive, bare=True),),
         "choices 2",
@@ -111,9 +126,18 @@ _ROWS = (
             Option("arguments", str, ARGUMENTS),
             Option("interleaved", flag, False),
             Option("with-text", flag, False),
+            Option("no-ids", flag, False),
         ),
         "tools 2 split=1 interleaved",
         "F48 F49 F50",
+    ),
+    Word(
+        "refusal",
+        "the model says that it will not",
+        refusal,
+        (Option("text", str, None, bare=True),),
+        "refusal 'I will not say that.'",
+        "F35",
     ),
     Word("escape", "everything beyond ASCII as \\u escapes", escape, example="escape", faults="F51"),
     Word(

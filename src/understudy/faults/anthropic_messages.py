@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, Event, Timeline
+from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, ErrorForm, Event, Timeline
 from understudy.faults.answer import Answer, Call, ToolCall
 from understudy.faults.json_bytes import dump
 
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
 NAME = "anthropic-messages"
 IDENTITY = b"msg_0000000000"
-REQUEST_ID = "request-id"
+REQUEST_ID: str | None = "request-id"
 ANSWER_PATH = "/messages"
 COUNT_PATH = "/messages/count_tokens"
 PATHS: tuple[str, ...] = (ANSWER_PATH, COUNT_PATH)
+LINE = "\n"
 
 ERROR_TYPES = {
     401: "authentication_error",
@@ -72,8 +73,7 @@ def identity(number: int) -> bytes:
     return b"msg_%010d" % number
 
 
-def read_call(body: Mapping[str, Any]) -> Call:
-    """What the request asks for; whatever makes no sense counts as not given."""
+def read_call(body: Mapping[str, Any], path: str, query: Mapping[str, str]) -> Call:
     messages = body.get("messages")
     contents = [message.get("content") for message in _objects(messages)]
     return Call(
@@ -94,8 +94,8 @@ def _size(content: object) -> int:
     return sum(_size(block["text"]) if "text" in block else len(dump(block)) for block in _objects(content))
 
 
-def count_body(call: Call) -> bytes:
-    return dump({"input_tokens": call.input_tokens})
+def count(path: str, call: Call) -> bytes | None:
+    return dump({"input_tokens": call.input_tokens}) if path.endswith(COUNT_PATH) else None
 
 
 def error_body(message: str, *, status: int, kind: str | None = None, code: str | None = None) -> bytes:
@@ -144,7 +144,7 @@ def _contents(answer: Answer) -> Iterator[dict[str, Any]]:
 
 
 def _has_text(answer: Answer) -> bool:
-    speaks_otherwise = answer.choices == 0 or answer.tool_calls or answer.reasoning
+    speaks_otherwise = answer.choices == 0 or answer.tool_calls or answer.reasoning or answer.blocked
     return bool(answer.tokens or not speaks_otherwise)
 
 
@@ -157,6 +157,9 @@ def _input(tool: ToolCall) -> Any:
 
 
 def _stop_reason(answer: Answer) -> str | None:
+    """A refusal is told by its stop reason; its text is a text like any other."""
+    if answer.is_refusal and answer.finish is None:
+        return "refusal"
     reason = answer.finish_reason
     return None if reason is None else STOP_REASONS.get(reason, reason)
 
@@ -176,8 +179,12 @@ def token_event(answer: Answer, text: str | None) -> Event:
     return _delta(1 if answer.reasoning else 0, b"text_delta", b"text", dump(text or ""), PREAMBLE)
 
 
-def error_event(value: Any, *, as_chunk: bool) -> Event:
-    return Event(dump(value), PREAMBLE, "" if as_chunk else "error")
+def error_events(value: Any, form: ErrorForm) -> tuple[Event, ...]:
+    return (Event(dump(value), PREAMBLE, "" if form == "chunk" else "error"),)
+
+
+def failed(plan: Plan, call: Call, stage: Stage) -> bytes:
+    return dump(plan.failure)
 
 
 def unreadable_event(data: bytes) -> Event:
@@ -195,6 +202,10 @@ def prefixed(body: bytes, data: bytes) -> bytes:
 
 def events(plan: Plan, call: Call, stage: Stage) -> Timeline:
     return Writer(plan, call, stage).events()
+
+
+def completed(acts: Timeline, plan: Plan, call: Call, stage: Stage) -> Timeline:
+    return acts
 
 
 def _event(value: Mapping[str, Any], mark: int, *, ascii_only: bool = False) -> Event:

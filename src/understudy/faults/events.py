@@ -6,9 +6,10 @@ unary answer, which has no events, becomes the fault or carries it inside.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import cycle
-from typing import cast
+from typing import Any, cast
 
 from understudy.faults.act import (
     DONE,
@@ -17,6 +18,7 @@ from understudy.faults.act import (
     Change,
     Cut,
     End,
+    ErrorForm,
     Event,
     Part,
     Pause,
@@ -58,16 +60,22 @@ def malformed(plan: Plan, *, kind: str, after: int) -> Plan:
 
 
 def error(plan: Plan, *, wording: Wording | None, after: int, then: str, form: str) -> Plan:
-    wording = wording or WORDINGS[plan.format.FAULT]
-    body = wording.body
-    event = _placed(plan.format.error_event(wording.value, as_chunk=form == "chunk"), after)
+    value = (wording or WORDINGS[plan.format.FAULT]).value
+    after = max(after, HEAD)
     rest: dict[str, tuple[Act, ...]] = {
         "end": (End(),),
         "done": (plan.format.LAST, End()),
         "cut": (Cut(),),
         "open": (Pause(None, DONE),),
     }
-    return _changed(plan, ending(event.mark, (event, *rest[then])), lambda *_: body)
+    error = _error(plan, value, cast(ErrorForm, form), after)
+    return replace(_changed(plan, ending(after, (*error, *rest[then]))), failure=value)
+
+
+def _error(plan: Plan, value: Any, form: ErrorForm, after: int) -> tuple[Act, ...]:
+    if form == "bare":
+        return (Part(json.dumps(value, indent=2).encode() + b"\n", after),)
+    return tuple(_placed(event, after) for event in plan.format.error_events(value, form))
 
 
 def invalid_utf8(plan: Plan, *, after: int) -> Plan:
@@ -123,10 +131,6 @@ def _without_done(timeline: Timeline) -> Timeline:
     return (act for act in timeline if act.mark != DONE)
 
 
-def _only_done(timeline: Timeline) -> Timeline:
-    return (act for act in timeline if act.mark <= HEAD or act.mark >= DONE)
-
-
 def empty(plan: Plan, *, kind: str, finish: str | None) -> Plan:
     answer = replace(plan.answer, tokens=(), finish=_finish(finish))
     match kind:
@@ -137,7 +141,8 @@ def empty(plan: Plan, *, kind: str, finish: str | None) -> Plan:
         case "space":
             return replace(plan, answer=replace(answer, tokens=(" ", "\n\n")))
         case "done":
-            return _changed(plan, _only_done, lambda *_: b"{}")
+            only = ending(HEAD, (plan.format.LAST, End()))
+            return _changed(replace(plan, answer=answer), only, lambda *_: b"{}")
         case "body":
             return _changed(plan, ending(HEAD, (End(),)), lambda *_: b"")
         case _:
@@ -154,7 +159,13 @@ def _finish(reason: str | None) -> str | None:
 
 
 def azure(plan: Plan) -> Plan:
+    plan = replace(plan, filtered=True)
     return _changed(plan, inserting(HEAD, _placed(plan.format.prelude(), HEAD)))
+
+
+def blocked(plan: Plan, *, reason: str) -> Plan:
+    nothing = replace(plan.answer, tokens=(), reasoning=(), tool_calls=())
+    return replace(plan, answer=replace(nothing, finish="content_filter", blocked=reason))
 
 
 WORDS = (
@@ -177,10 +188,10 @@ WORDS = (
             Option("wording", wording, None, bare=True),
             Option("after", position, 20),
             Option("then", one_of("end", "done", "cut", "open"), "end"),
-            Option("form", one_of("object", "chunk"), "object"),
+            Option("form", one_of("object", "chunk", "nested", "bare"), "object"),
         ),
         "error openai-overloaded after=20",
-        "F09 F18 F34",
+        "F09 F18 F19 F20 F34",
     ),
     Word(
         "invalid-utf8",
@@ -221,7 +232,7 @@ WORDS = (
     ),
     Word(
         "done",
-        "the last event ([DONE], message_stop) missing, twice, or followed by more data",
+        "the last event ([DONE], message_stop, …) missing, twice, or followed by more data",
         done,
         (Option("kind", one_of("missing", "twice", "data-after"), bare=True),),
         "done data-after",
@@ -248,9 +259,17 @@ WORDS = (
     ),
     Word(
         "azure",
-        "a first event that is no part of the answer, as Azure sends it without choices",
+        "what Azure's content filter found, beside the answer and in a first event that is no part of it",
         azure,
         example="azure",
         faults="F35",
+    ),
+    Word(
+        "blocked",
+        "a prompt that a filter did not let pass, told in a 200: no answer, but the reason",
+        blocked,
+        (Option("reason", str, "PROHIBITED_CONTENT", bare=True),),
+        "blocked SAFETY",
+        "F35",
     ),
 )

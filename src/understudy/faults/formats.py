@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from understudy.faults import anthropic_messages, openai_chat
-from understudy.faults.act import Event, Timeline
+from understudy.faults import anthropic_messages, gemini, openai_chat, openai_responses
+from understudy.faults.act import ErrorForm, Event, Timeline
 from understudy.faults.answer import Answer, Call
 
 if TYPE_CHECKING:
@@ -20,20 +20,28 @@ if TYPE_CHECKING:
 class Format(Protocol):
     """What a format says, first when all is well, then when a fault word is played.
 
-    `IDENTITY` is an id that stands for all of its width, `REQUEST_ID` the header that carries it.
-    `FAULT` names the wording of a fault of the provider's own. An event without a place of its own
-    is marked 0; whoever plays it puts it into its place.
+    A path is the format's if it holds `ANSWER_PATH` and ends with one of `PATHS`. `IDENTITY` is an id
+    that stands for all of its width, `REQUEST_ID` the header that carries it, if any does; `LINE` is
+    what ends the lines of its events. `FAULT` names the wording of a fault of the provider's own. An
+    event without a place of its own is marked 0; whoever plays it puts it into its place.
     """
 
     NAME: str
     PATHS: tuple[str, ...]
     ANSWER_PATH: str
     IDENTITY: bytes
-    REQUEST_ID: str
+    REQUEST_ID: str | None
+    LINE: str
 
     def identity(self, number: int) -> bytes: ...
 
-    def read_call(self, body: Mapping[str, Any]) -> Call: ...
+    def read_call(self, body: Mapping[str, Any], path: str, query: Mapping[str, str]) -> Call:
+        """What the request asks for; whatever makes no sense counts as not given."""
+        ...
+
+    def count(self, path: str, call: Call) -> bytes | None:
+        """How many tokens the prompt has, if that is what is asked for at `path`."""
+        ...
 
     def content_tokens(self, plan: Plan, call: Call) -> int:
         """How many marks the content of an answer has."""
@@ -47,6 +55,10 @@ class Format(Protocol):
         """A stream, from its preamble to its last event."""
         ...
 
+    def completed(self, acts: Timeline, plan: Plan, call: Call, stage: Stage) -> Timeline:
+        """A stream in which every word has had its say, with what only the whole of it can tell."""
+        ...
+
     FAULT: str
     LAST: Event
     HALF: bytes
@@ -58,8 +70,12 @@ class Format(Protocol):
         """The type of an error follows from its status, unless `kind` is another."""
         ...
 
-    def error_event(self, value: Any, *, as_chunk: bool) -> Event:
-        """An error inside a stream; as a chunk it looks like any other event."""
+    def error_events(self, value: Any, form: ErrorForm) -> tuple[Event, ...]:
+        """An error inside a stream."""
+        ...
+
+    def failed(self, plan: Plan, call: Call, stage: Stage) -> bytes:
+        """A unary answer that is the plan's failure."""
         ...
 
     def token_event(self, answer: Answer, text: str | None) -> Event:
@@ -77,12 +93,12 @@ class Format(Protocol):
         ...
 
 
-FORMATS: tuple[Format, ...] = (openai_chat, anthropic_messages)
+FORMATS: tuple[Format, ...] = (openai_chat, openai_responses, anthropic_messages, gemini)
 
 
 def asked_at(path: str) -> Format | None:
     """The format whose path this is, under any prefix; None if it is nobody's."""
     for spoken in FORMATS:
-        if path.endswith(spoken.PATHS):
+        if spoken.ANSWER_PATH in path and path.endswith(spoken.PATHS):
             return spoken
     return None

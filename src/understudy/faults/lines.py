@@ -11,9 +11,9 @@ ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
 def sse(
-    plan: Plan, *, lines: str, no_space: bool, multiline: bool, fields: bool, comments: bool, bom: bool
+    plan: Plan, *, lines: str | None, no_space: bool, multiline: bool, fields: bool, comments: bool, bom: bool
 ) -> Plan:
-    style = Style(ENDS[lines], not no_space, multiline, fields, comments, bom)
+    style = Style(lines and ENDS[lines], not no_space, multiline, fields, comments, bom)
     return replace(plan, style=style)
 
 
@@ -23,7 +23,7 @@ WORDS = (
         "other ways to write the same events, all of them allowed",
         sse,
         (
-            Option("lines", one_of(*ENDS), "lf"),
+            Option("lines", one_of(*ENDS), None),
             Option("no-space", flag, False),
             Option("multiline", flag, False),
             Option("fields", flag, False),

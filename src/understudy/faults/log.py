@@ -1,7 +1,7 @@
 """What the provider saw: one record per request.
 
 1. Times are monotonic seconds (`time.monotonic`), so they can be compared with the test's own.
-2. A key is never kept: `credential` is a short hash of it, `headers` are without it.
+2. A key is never kept: `credential` is a short hash of it, `headers` and `query` are without it.
 3. Memory is bounded: the newest `size` records, and of their bodies the newest 64 MiB.
 4. `client_closed` is set only if the client left before the provider was done with the request.
 """
@@ -17,16 +17,24 @@ from typing import Any
 from understudy.faults.waiting import Changes
 
 BODY_BUDGET = 64 * 1024 * 1024
+SECRET_QUERY = ("key", "access_token")
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
 
 
-def credential_id(headers: Mapping[str, str]) -> str | None:
+def credential_id(headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> str | None:
     """Twelve hex digits that stand for the key, the same for the same key; None without one."""
-    for name in SECRET_HEADERS:
-        if value := headers.get(name):
-            key = value.removeprefix("Bearer ").strip()
-            return hashlib.sha256(key.encode("latin-1", "replace")).hexdigest()[:12]
+    told = [headers.get(name) for name in SECRET_HEADERS]
+    told += [(query or {}).get(name) for name in SECRET_QUERY]
+    for value in filter(None, told):
+        key = value.removeprefix("Bearer ").strip()
+        return hashlib.sha256(key.encode("latin-1", "replace")).hexdigest()[:12]
     return None
+
+
+def without_keys(values: Mapping[str, str]) -> dict[str, str]:
+    """Headers or a query."""
+    secret = (*SECRET_HEADERS, *SECRET_QUERY)
+    return {name: value for name, value in values.items() if name not in secret}
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +54,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     credential: str | None
+    query: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
     model: str = ""
     stream: bool = False
@@ -65,8 +74,9 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; without the body."""
-        names = [name for name in Request.__slots__ if name not in ("body", "headers")]
-        return {**{name: getattr(self, name) for name in names}, "headers": dict(self.headers)}
+        names = [name for name in Request.__slots__ if name not in ("body", "headers", "query")]
+        values = {name: getattr(self, name) for name in names}
+        return {**values, "headers": dict(self.headers), "query": dict(self.query)}
 
 
 class RequestLog:

@@ -4,14 +4,17 @@
 2. A stream asked for its usage tells it in a chunk of its own, with no choices, before ``[DONE]``;
    all other chunks then say ``"usage": null``. Otherwise nothing about usage is in the stream.
 3. Of a tool call only the first event has id, type and name.
+4. What Azure's content filter found stands beside every choice, and what it found in the prompt
+   beside them all: in a unary answer, and in the first event of a stream, which has no choices.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, Event, Timeline
+from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, ErrorForm, Event, Timeline
 from understudy.faults.answer import Answer, Call
 from understudy.faults.json_bytes import dump
 
@@ -20,10 +23,11 @@ if TYPE_CHECKING:
 
 NAME = "openai-chat"
 IDENTITY = b"chatcmpl-0000000000"
-REQUEST_ID = "x-request-id"
+REQUEST_ID: str | None = "x-request-id"
 MOST_CHOICES = 128
 ANSWER_PATH = "/chat/completions"
 PATHS: tuple[str, ...] = (ANSWER_PATH,)
+LINE = "\n"
 MODELS_PATH = "/models"
 
 ERROR_TYPES = {
@@ -34,6 +38,9 @@ ERROR_TYPES = {
     404: "invalid_request_error",
     429: "rate_limit_error",
 }
+
+SAFE = {"filtered": False, "severity": "safe"}
+NOTHING_FOUND = dict.fromkeys(("hate", "self_harm", "sexual", "violence"), SAFE)
 
 FAULT = "openai-server"
 LAST = Event(b"[DONE]", DONE)
@@ -48,8 +55,7 @@ def identity(number: int) -> bytes:
     return b"chatcmpl-%010d" % number
 
 
-def read_call(body: Mapping[str, Any]) -> Call:
-    """What the request asks for; whatever makes no sense counts as not given."""
+def read_call(body: Mapping[str, Any], path: str, query: Mapping[str, str]) -> Call:
     options = body.get("stream_options")
     choices = body.get("n")
     return Call(
@@ -69,6 +75,10 @@ def _messages(body: Mapping[str, Any]) -> Sequence[Any]:
 def _size(message: object) -> int:
     content = message.get("content") if isinstance(message, dict) else None
     return len(content) if isinstance(content, str) else 0 if content is None else len(dump(content))
+
+
+def count(path: str, call: Call) -> bytes | None:
+    return None
 
 
 def error_body(message: str, *, status: int, kind: str | None = None, code: str | None = None) -> bytes:
@@ -118,10 +128,15 @@ def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
                 "message": _message(answer),
                 "logprobs": None,
                 "finish_reason": answer.finish_reason,
+                **(
+                    {"content_filter_results": content_results(answer.finish_reason)} if plan.filtered else {}
+                ),
             }
             for index in range(choices)
         ],
     }
+    if plan.filtered:
+        body["prompt_filter_results"] = prompt_results()
     if plan.usage != "missing":
         body["usage"] = _no_usage() if plan.usage == "zero" else _usage(answer, call, choices)
     return dump(body, ascii_only=plan.ascii)
@@ -129,6 +144,8 @@ def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
 
 def _message(answer: Answer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": _content(answer), "refusal": None}
+    if answer.is_refusal:
+        message.update(content=None, refusal=answer.text)
     if answer.reasoning:
         message[answer.reasoning_field] = "".join(answer.reasoning)
     if answer.tool_calls:
@@ -154,11 +171,19 @@ def _bare_chunk(delta: Mapping[str, Any]) -> bytes:
 
 
 def token_event(answer: Answer, text: str | None) -> Event:
-    return Event(_bare_chunk({} if text is None else {"content": text}), PREAMBLE)
+    return Event(_bare_chunk({} if text is None else {_text_field(answer): text}), PREAMBLE)
 
 
-def error_event(value: Any, *, as_chunk: bool) -> Event:
-    return Event(_error_chunk(value) if as_chunk else dump(value), PREAMBLE)
+def _text_field(answer: Answer) -> str:
+    return "refusal" if answer.is_refusal else "content"
+
+
+def error_events(value: Any, form: ErrorForm) -> tuple[Event, ...]:
+    return (Event(_error_chunk(value) if form == "chunk" else dump(value), PREAMBLE),)
+
+
+def failed(plan: Plan, call: Call, stage: Stage) -> bytes:
+    return dump(plan.failure)
 
 
 def _error_chunk(value: Any) -> bytes:
@@ -174,18 +199,32 @@ def unreadable_event(data: bytes) -> Event:
 
 def prelude() -> Event:
     """As Azure sends it, without choices."""
-    results = [{"prompt_index": 0, "content_filter_results": {}}]
     empty = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
-    return Event(dump({**empty, "prompt_filter_results": results}), PREAMBLE)
+    return Event(dump({**empty, "prompt_filter_results": prompt_results()}), PREAMBLE)
+
+
+def prompt_results() -> list[dict[str, Any]]:
+    results = {**NOTHING_FOUND, "jailbreak": {"filtered": False, "detected": False}}
+    return [{"prompt_index": 0, "content_filter_results": results}]
+
+
+def content_results(finish: str | None) -> dict[str, Any]:
+    if finish != "content_filter":
+        return NOTHING_FOUND
+    return {**NOTHING_FOUND, "violence": {"filtered": True, "severity": "medium"}}
 
 
 def prefixed(body: bytes, data: bytes) -> bytes:
     # Into the first choice's text.
-    return body.replace(b'"content":"', b'"content":"' + data, 1)
+    return re.sub(rb'"(?:content|refusal)":"', lambda found: found[0] + data, body, count=1)
 
 
 def events(plan: Plan, call: Call, stage: Stage) -> Timeline:
     return Writer(plan, call, stage).events()
+
+
+def completed(acts: Timeline, plan: Plan, call: Call, stage: Stage) -> Timeline:
+    return acts
 
 
 class Writer:
@@ -224,7 +263,10 @@ class Writer:
         return dump(body, ascii_only=self.plan.ascii)
 
     def _choice(self, index: int, delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
-        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        if self.plan.filtered:
+            choice["content_filter_results"] = content_results(finish)
+        return choice
 
     def _preamble(self) -> Timeline:
         if not self.choices:
@@ -252,7 +294,7 @@ class Writer:
         for token in self.answer.reasoning:
             yield self.answer.reasoning_field, token
         for token in self.answer.tokens:
-            yield "content", token
+            yield _text_field(self.answer), token
         for tool in self._tool_deltas():
             yield "tool_calls", [tool]
         if self.answer.is_null:

@@ -1,6 +1,7 @@
 """A plan and a call become acts whose parts are the bytes on the wire.
 
-1. Order of the layers: answer → changes → lines → content encoding → slices → transfer encoding.
+1. Order of the layers: answer → changes → what only a whole stream can tell → lines, or an array →
+   content encoding → slices → transfer encoding.
 2. A body of known length is sent with Content-Length, any other one chunked; to an HTTP/1.0 style
    neither, its end is the end of the connection.
 3. A unary answer's tokens are equal shares of its bytes, so that a position means the same in both.
@@ -16,7 +17,7 @@ from itertools import chain
 
 from understudy.faults.act import FINISH, HEAD, PREAMBLE, Change, End, Event, Head, Part, Pause, Timeline
 from understudy.faults.answer import Call
-from understudy.faults.event_stream import Framer
+from understudy.faults.event_stream import ArrayFramer, Framer
 from understudy.faults.http import head_bytes
 from understudy.faults.plan import Encoding, Plan, Reply, Stage
 
@@ -36,12 +37,14 @@ def perform(plan: Plan, call: Call, stage: Stage) -> Timeline:
 def _perform_stream(plan: Plan, call: Call, stage: Stage) -> Timeline:
     events = plan.format.events(plan, call, stage)
     acts = _changed(plan, chain((Head(),), events, (End(),)), plan.stream_changes)
-    acts = _encoded(plan, _framed(plan, acts))
-    return _sent(plan, stage, 200, "text/event-stream; charset=utf-8", None, acts)
+    acts = plan.format.completed(acts, plan, call, stage)
+    acts = _encoded(plan, _framed(plan, call, acts))
+    content_type = "application/json" if call.as_array else "text/event-stream; charset=utf-8"
+    return _sent(plan, stage, 200, content_type, None, acts)
 
 
 def _perform_unary(plan: Plan, call: Call, stage: Stage) -> Timeline:
-    body = plan.format.whole(plan, call, stage)
+    body = (plan.format.whole if plan.failure is None else plan.format.failed)(plan, call, stage)
     tokens = plan.format.content_tokens(plan, call)
     for edit in plan.edits:
         body = edit(body, tokens)
@@ -100,10 +103,18 @@ def paced(seconds: float) -> Change:
     return change
 
 
-def _framed(plan: Plan, acts: Timeline) -> Timeline:
-    framer = Framer(plan.style)
+def _framed(plan: Plan, call: Call, acts: Timeline) -> Timeline:
+    framer = ArrayFramer() if call.as_array else Framer(plan.style, plan.format.LINE)
     for act in acts:
-        yield Part(framer.frame(act.data, act.name), act.mark) if isinstance(act, Event) else act
+        match act:
+            case Event(data, mark, name):
+                yield Part(framer.frame(data, name), mark)
+            case End(mark):
+                if last := framer.last():
+                    yield Part(last, mark)
+                yield act
+            case _:
+                yield act
 
 
 def _encoded(plan: Plan, acts: Timeline) -> Timeline:
@@ -169,7 +180,8 @@ def _head_bytes(plan: Plan, stage: Stage, status: int, content_type: str | None,
         headers.append(("content-encoding", encoding))
     if plan.closing == "say" or plan.version == "1.0":
         headers.append(("connection", "close"))
-    headers.append((plan.format.REQUEST_ID, stage.identity.decode()))
+    if plan.format.REQUEST_ID is not None:
+        headers.append((plan.format.REQUEST_ID, stage.identity.decode()))
     headers += [(name, value if isinstance(value, str) else value(stage)) for name, value in plan.headers]
     head = head_bytes(plan.version, status, headers)
     return plan.head(head) if plan.head else head

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from understudy.faults import openai_chat
 from understudy.faults.act import Change
@@ -26,14 +26,15 @@ Usage = Literal["asked", "missing", "always", "zero", "twice", "finish"]
 class Stage:
     """Where and when an attempt is played.
 
-    `wall` is seconds since the Unix epoch, `other_origin` this provider under another host name.
+    `wall` is seconds since the Unix epoch, `other_origin` this provider under another host name,
+    `target` what was asked for: path and query, as they were sent.
     """
 
     identity: bytes
     created: int
     wall: float
     other_origin: str
-    path: str
+    target: str
 
 
 Header = tuple[str, str | Callable[[Stage], str]]
@@ -41,9 +42,12 @@ Header = tuple[str, str | Callable[[Stage], str]]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How events are written as lines. Every style is allowed by the event-stream format."""
+    """How events are written as lines. Every style is allowed by the event-stream format.
 
-    line: str = "\n"
+    `line` None is what the provider's own lines end with.
+    """
+
+    line: str | None = None
     space: bool = True
     multiline: bool = False
     fields: bool = False
@@ -71,9 +75,10 @@ class Plan:
 
     `form` None is what the caller asked for. `changes` alter any timeline, `stream_changes` only a
     stream's and come first; `edits` alter the bytes of a unary answer and are told its tokens.
-    `slice` writes the body in pieces of so many bytes. `head` alters the head's bytes, `head_pause`
-    sends them one at a time. `pace` is tokens per second. `skew` is how wrong the provider's own
-    clock is.
+    `failure` is an error that a unary answer is instead, within its 200. `filtered` tells what a
+    content filter found, where the format has a place for it. `slice` writes the body in pieces of so
+    many bytes. `head` alters the head's bytes, `head_pause` sends them one at a time. `pace` is
+    tokens per second. `skew` is how wrong the provider's own clock is.
     """
 
     format: Format = openai_chat
@@ -86,6 +91,8 @@ class Plan:
     stream_changes: tuple[Change, ...] = ()
     edits: tuple[Edit, ...] = ()
     style: Style = Style()
+    failure: Any = None
+    filtered: bool = False
     usage: Usage = "asked"
     ascii: bool = False
     encoding: Encoding = "identity"

@@ -19,7 +19,7 @@ from understudy.faults.waiting import Changes
 
 
 class FaultProvider:
-    """A provider on ``http://HOST:PORT/v1``, of OpenAI's chat format and of Anthropic's Messages.
+    """A provider on ``http://HOST:PORT/v1``: of OpenAI's chat and Responses, Anthropic's Messages, Gemini.
 
     ``FaultProvider("status 500; fine")``               a script for every model
     ``FaultProvider(models={"slow": "delay 20s"})``     scripts for single models

@@ -78,11 +78,11 @@ def _location(to: str, answer_path: str) -> str | Callable[[Stage], str]:
     """There are four cases: the moved path here, the same under another name, here again, a URL."""
     match to:
         case "same":
-            return lambda stage: moved(stage.path, answer_path)
+            return lambda stage: moved(stage.target, answer_path)
         case "other":
-            return lambda stage: stage.other_origin + moved(stage.path, answer_path)
+            return lambda stage: stage.other_origin + moved(stage.target, answer_path)
         case "loop":
-            return lambda stage: stage.path
+            return lambda stage: stage.target
         case _:
             return to
 
@@ -90,8 +90,10 @@ def _location(to: str, answer_path: str) -> str | Callable[[Stage], str]:
 MOVED = "/moved/"
 
 
-def moved(path: str, answer_path: str) -> str:
-    return path.removesuffix(answer_path) + MOVED + answer_path.lstrip("/")
+def moved(target: str, answer_path: str) -> str:
+    path, mark, query = target.partition("?")
+    before, _, after = path.rpartition(answer_path)
+    return before + MOVED + answer_path.lstrip("/") + after + mark + query
 
 
 def target(text: str) -> str:

@@ -1,8 +1,9 @@
 """Serves one connection after the other: request, cue, performance, and again.
 
-1. ``POST …/chat/completions`` and ``…/messages``: the cue of the model's prompter is played, in the
-   format whose path it is.
-2. ``GET …/models`` and ``POST …/messages/count_tokens``: always well, use no step up.
+1. ``POST`` to a path of a format's, such as ``…/chat/completions``, ``…/responses``, ``…/messages``
+   or ``…/models/MODEL:generateContent``: the cue of the model's prompter is played in that format.
+2. ``GET …/models``, and what counts tokens, such as ``POST …/messages/count_tokens``: always well,
+   use no step up. Who has a key for Gemini gets Gemini's list of models, everybody else OpenAI's.
 3. ``/control/…``: never logged, uses no step up.
 4. anything else: 404. The path that a redirect names is answered fine and uses no step up.
 """
@@ -15,14 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from understudy.faults import anthropic_messages, openai_chat
+from understudy.faults import gemini, openai_chat
 from understudy.faults.answer import Call
 from understudy.faults.connection import ClientLeft, Connection
 from understudy.faults.control import PREFIX, Control
 from understudy.faults.cue import Cue, Prompter
 from understudy.faults.formats import Format, asked_at
 from understudy.faults.http import BadRequest, HttpRequest, whole_response
-from understudy.faults.log import SECRET_HEADERS, Request, RequestLog, credential_id
+from understudy.faults.log import Request, RequestLog, credential_id, without_keys
 from understudy.faults.performance import Prepared, perform
 from understudy.faults.plan import Plans, Stage
 from understudy.faults.player import Player
@@ -103,8 +104,9 @@ class Service:
             method=http.method,
             path=http.path,
             format=spoken.NAME if spoken else "",
-            headers={name: value for name, value in http.headers.items() if name not in SECRET_HEADERS},
-            credential=credential_id(http.headers),
+            query=without_keys(http.query),
+            headers=without_keys(http.headers),
+            credential=credential_id(http.headers, http.query),
             body=_body(http.body),
             body_size=len(http.body),
         )
@@ -120,18 +122,20 @@ class Service:
     async def _answer(self, exchange: Exchange) -> bool:
         http, body = exchange.http, exchange.request.body
         if http.method == "GET" and http.path.endswith(openai_chat.MODELS_PATH):
-            return await self._write(exchange, 200, self._models())
+            return await self._write(exchange, 200, self._models(http))
         if http.method != "POST" or not exchange.request.format:
             return await self._refuse(exchange, 404, f"nothing is at {http.path}")
         if not isinstance(body, dict):
             return await self._refuse(exchange, 400, "the body is not a JSON object")
         call = self._noted(exchange, body)
-        if http.path.endswith(anthropic_messages.COUNT_PATH):
-            return await self._write(exchange, 200, anthropic_messages.count_body(call))
+        count = exchange.format.count(http.path, call)
+        if count is not None:
+            return await self._write(exchange, 200, count)
         return await self._perform(exchange, call)
 
     def _noted(self, exchange: Exchange, body: Mapping[str, Any]) -> Call:
-        call, request = exchange.format.read_call(body), exchange.request
+        http, request = exchange.http, exchange.request
+        call = exchange.format.read_call(body, http.path, http.query)
         request.model, request.stream, request.prompt_size = call.model, call.stream, call.prompt_size
         return call
 
@@ -144,8 +148,11 @@ class Service:
         exchange.request.finished = time.monotonic()
         return exchange.http.keep_alive
 
-    def _models(self) -> bytes:
-        return openai_chat.models_body(sorted({DEFAULT_MODEL, *self._repertoire.models}), self._created)
+    def _models(self, http: HttpRequest) -> bytes:
+        names = sorted({DEFAULT_MODEL, *self._repertoire.models})
+        if gemini.KEY_HEADER in http.headers or gemini.KEY_QUERY in http.query:
+            return gemini.models_body(names)
+        return openai_chat.models_body(names, self._created)
 
     async def _perform(self, exchange: Exchange, call: Call) -> bool:
         try:
@@ -187,7 +194,7 @@ class Service:
             created=self._created,
             wall=time.time(),
             other_origin=self.other_origin,
-            path=exchange.http.path,
+            target=exchange.http.target,
         )
 
 

@@ -6,6 +6,7 @@ meets what it will meet in the field, and not a copy of its own table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +36,33 @@ def _anthropic(message: str, kind: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_000000000000"}
 
 
-def _gemini(code: int, message: str, status: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "status": status}}
+def _gemini(code: int, message: str, status: str, *details: Mapping[str, Any]) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": code, "message": message, "status": status}
+    return {"error": {**error, "details": [*details]} if details else error}
+
+
+def _rpc(kind: str, **fields: Any) -> dict[str, Any]:
+    """A detail of a Gemini error."""
+    return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
+
+
+def _gemini_quota(metric: str, quota: str, delay: str) -> dict[str, Any]:
+    """A rate limit and a used up quota differ only in the name of the quota and in the delay."""
+    metric = f"generativelanguage.googleapis.com/{metric}"
+    dimensions = {"location": "global", "model": "gemini-2.5-flash"}
+    violation = {"quotaMetric": metric, "quotaId": quota, "quotaDimensions": dimensions, "quotaValue": "10"}
+    link = {"description": "Learn more about Gemini API quotas", "url": f"{GEMINI_DOCS}/rate-limits"}
+    return _gemini(
+        429,
+        "You exceeded your current quota, please check your plan and billing details. For more "
+        f"information on this error, head to: {GEMINI_DOCS}/rate-limits.\n"
+        f"* Quota exceeded for metric: {metric}, limit: 10, model: gemini-2.5-flash\n"
+        f"Please retry in {delay}.",
+        "RESOURCE_EXHAUSTED",
+        _rpc("QuotaFailure", violations=[violation]),
+        _rpc("Help", links=[link]),
+        _rpc("RetryInfo", retryDelay=delay),
+    )
 
 
 def _vllm(code: int, message: str, kind: str) -> dict[str, Any]:
@@ -47,6 +73,8 @@ def _openrouter(code: int, message: str, **metadata: Any) -> dict[str, Any]:
     error: dict[str, Any] = {"message": message, "code": code}
     return {"error": {**error, "metadata": metadata} if metadata else error, "user_id": "user_0"}
 
+
+GEMINI_DOCS = "https://ai.google.dev/gemini-api/docs"
 
 _RULES = {
     "hate": {"filtered": False, "severity": "safe"},
@@ -79,6 +107,23 @@ _ROWS = (
         529,
         "Anthropic: overloaded",
         _anthropic("Overloaded", "overloaded_error"),
+    ),
+    Wording(
+        "gemini-server",
+        500,
+        "Gemini: a fault of its own",
+        _gemini(
+            500,
+            "An internal error has occurred. Please retry or report in "
+            "https://developers.generativeai.google/guide/troubleshooting",
+            "INTERNAL",
+        ),
+    ),
+    Wording(
+        "gemini-deadline",
+        504,
+        "Gemini: not done in time",
+        _gemini(504, "The request timed out. Please try again.", "DEADLINE_EXCEEDED"),
     ),
     Wording(
         "gemini-overloaded",
@@ -136,6 +181,32 @@ _ROWS = (
             "429",
         ),
         (("retry-after", "7"),),
+    ),
+    Wording(
+        "gemini-rate-limit",
+        429,
+        "Gemini: too many requests per minute; the delay is told in the body alone",
+        _gemini_quota(
+            "generate_content_free_tier_requests",
+            "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+            "2s",
+        ),
+    ),
+    Wording(
+        "gemini-exhausted",
+        429,
+        "Gemini: no room for now, and no word about when",
+        _gemini(429, "Resource has been exhausted (e.g. check quota).", "RESOURCE_EXHAUSTED"),
+    ),
+    Wording(
+        "gemini-quota",
+        429,
+        "Gemini: the quota of the day is used up",
+        _gemini_quota(
+            "generate_content_free_tier_requests",
+            "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+            "43200s",
+        ),
     ),
     Wording(
         "openai-quota",
@@ -206,7 +277,29 @@ _ROWS = (
         "gemini-key",
         400,
         "Gemini: a wrong key",
-        _gemini(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT"),
+        _gemini(
+            400,
+            "API key not valid. Please pass a valid API key.",
+            "INVALID_ARGUMENT",
+            _rpc(
+                "ErrorInfo",
+                reason="API_KEY_INVALID",
+                domain="googleapis.com",
+                metadata={"service": "generativelanguage.googleapis.com"},
+            ),
+        ),
+    ),
+    Wording(
+        "gemini-permission",
+        403,
+        "Gemini: not for this key",
+        _gemini(403, "Your project has been denied access. Please contact support.", "PERMISSION_DENIED"),
+    ),
+    Wording(
+        "gemini-region",
+        400,
+        "Gemini: not from here",
+        _gemini(400, "User location is not supported for the API use.", "FAILED_PRECONDITION"),
     ),
     Wording(
         "groq-permission",
@@ -234,6 +327,18 @@ _ROWS = (
         404,
         "Anthropic: no such model",
         _anthropic("model: claude-nobody", "not_found_error"),
+    ),
+    Wording(
+        "gemini-model",
+        404,
+        "Gemini: no such model",
+        _gemini(
+            404,
+            "models/gemini-nobody is not found for API version v1beta, or is not supported for "
+            "generateContent. Call ListModels to see the list of available models and their supported "
+            "methods.",
+            "NOT_FOUND",
+        ),
     ),
     Wording(
         "openrouter-model",
@@ -401,6 +506,58 @@ _ROWS = (
         400,
         "a thinking block of another provider's",
         _anthropic("messages.1.content.0: Invalid `signature` in `thinking` block", "invalid_request_error"),
+    ),
+    Wording(
+        "thought-signature",
+        400,
+        "Gemini: a tool call without the signature that it had",
+        _gemini(
+            400,
+            "Function call is missing a thought_signature in functionCall parts. This is required for "
+            "tools to work correctly, and missing thought_signature may lead to degraded model performance.",
+            "INVALID_ARGUMENT",
+        ),
+    ),
+    Wording(
+        "unknown-name",
+        400,
+        "Gemini: a field it does not know",
+        _gemini(
+            400,
+            'Invalid JSON payload received. Unknown name "reasoning_effort": Cannot find field.',
+            "INVALID_ARGUMENT",
+            _rpc(
+                "BadRequest",
+                fieldViolations=[
+                    {
+                        "description": 'Invalid JSON payload received. Unknown name "reasoning_effort": '
+                        "Cannot find field."
+                    }
+                ],
+            ),
+        ),
+    ),
+    Wording(
+        "encrypted-content",
+        400,
+        "OpenAI: encrypted reasoning of somebody else's",
+        _openai(
+            "The encrypted content for item rs_0 could not be verified. "
+            "Reason: Encrypted content could not be decrypted or parsed.",
+            "invalid_request_error",
+            "invalid_encrypted_content",
+        ),
+    ),
+    Wording(
+        "previous-response",
+        400,
+        "OpenAI: it does not know the response before",
+        _openai(
+            "Previous response with id 'resp_0' not found.",
+            "invalid_request_error",
+            "previous_response_not_found",
+            "previous_response_id",
+        ),
     ),
     Wording(
         "too-large",

@@ -37,7 +37,7 @@ from understudy.gateway.profiles import Profiles
 from understudy.gateway.views import Views
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.ports import Clock
-from understudy.wire import anthropic_client, openai_client
+from understudy.wire import anthropic_client, openai_client, responses_client
 from understudy.wire.dialect import Dialect
 
 _log = logging.getLogger("understudy.gateway")
@@ -71,6 +71,7 @@ class Gateway:
         self._chats: dict[str, Dialect] = {
             "/chat/completions": openai_client,
             "/messages": anthropic_client,
+            "/responses": responses_client,
         }
         self._views = Views(self)
 
@@ -133,6 +134,8 @@ class Gateway:
             await self._health(request, send)
         elif self.admin is not None and request.path.startswith("/admin/"):
             await self.admin.handle(request, send)
+        elif request.path.startswith("/responses/"):
+            raise HttpError(404, "not_found", "responses are not stored here")
         else:
             method, view = self._views.find(request.path)
             _check_method(request, method)

@@ -38,7 +38,7 @@ from understudy.gateway.profiles import LONGEST_NAME, Profiles, Served
 from understudy.runtime.engine import Call
 from understudy.runtime.ports import Clock
 from understudy.wire.chat import ChatChunk
-from understudy.wire.dialect import BadRequest, ClientRequest, Dialect
+from understudy.wire.dialect import BadRequest, ClientRequest, Dialect, StreamWriter
 
 _log = logging.getLogger("understudy.gateway")
 
@@ -137,6 +137,7 @@ class _Turn:
         "_request",
         "_send",
         "_started",
+        "_writer",
         "asked",
         "headers",
         "served",
@@ -162,6 +163,7 @@ class _Turn:
         self.asked = asked
         self.served = served
         self.headers: Headers = [*request.id_headers, served.header]
+        self._writer: StreamWriter = asked.dialect.StreamWriter(asked)
         self._call: Call = served.balancer.call(asked, stream=asked.stream)
 
     async def run(self, client: str) -> None:
@@ -211,8 +213,7 @@ class _Turn:
         await answer(self._send, 200, self._whole(chunks), self._answer_headers())
 
     async def _stream(self) -> None:
-        call = self._call
-        writer = self.asked.dialect.StreamWriter(self.asked)
+        call, writer = self._call, self._writer
         while (batch := await self._next_batch()) is not None:
             data = writer.write(batch, native=call.is_native)
             if data:
@@ -223,7 +224,7 @@ class _Turn:
         """Rules 2 and 4."""
         dialect = self.asked.dialect
         if self._started:
-            await self._write(dialect.error_event(reply_to(error, self._request.id)), last=True)
+            await self._write(self._writer.fail(reply_to(error, self._request.id)), last=True)
             return
         body = body_as_it_came(error, self._call, dialect)
         if body is None:

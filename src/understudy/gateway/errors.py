@@ -3,9 +3,10 @@
 1. What only the caller's request is to blame for passes as it came, status and body, if the backend that
    was asked first said it; in the client's own words where that backend speaks another format. A status
    that would speak of the client's key (401, 403) or of our paths (404) becomes 400.
-2. Else the reasons of all members count, those that failed and those that were skipped: every one a rate
-   limit, a bench or a used-up quota, 429; the deadline, or nothing but timeouts, 504; nothing tried, 503;
-   otherwise 502.
+2. A request that no usable member's model can take, so that nobody was asked, is 400: the caller can mend it.
+   Else the reasons of all other members count, those that failed and those that were skipped: every one a
+   rate limit, a bench or a used-up quota, 429; the deadline, or nothing but timeouts, 504; nothing tried,
+   503; otherwise 502.
 3. ``retry-after`` says when the first backend is expected back, wherever that is known; in whole seconds,
    rounded up.
 4. Every error names its causes, a line for each backend, keys masked.
@@ -51,6 +52,8 @@ def status_of(error: RequestError) -> int:
             return 504
         case BalancerClosed():
             return 503
+        case NoBackendAvailable(blames_request=True):
+            return 400
     reasons = _reasons(error)
     if reasons and all(reason in _LIMITED for reason in reasons):
         return 429
@@ -97,7 +100,8 @@ def _rejected_status(cause: Cause) -> int:
 
 def _reasons(error: RequestError) -> Sequence[str]:
     skips = error.skips or [entry for entry in error.trail if isinstance(entry, SkipEntry)]
-    return [*(cause.kind for cause in error.causes), *(skip.reason for skip in skips)]
+    counted = (skip.reason for skip in skips if not skip.reason.is_unfitness)
+    return [*(cause.kind for cause in error.causes), *counted]
 
 
 def _code(error: RequestError, status: int) -> str:
@@ -110,6 +114,9 @@ def _code(error: RequestError, status: int) -> str:
             return "shutting_down"
         case DeadlineExceeded():
             return "deadline_exceeded"
+        case NoBackendAvailable(blames_request=True):
+            too_long = any(skip.reason is SkipReason.CONTEXT_LENGTH for skip in error.skips)
+            return str(FailureKind.CONTEXT_LENGTH) if too_long else "no_fitting_backend"
     return _CODES[status]
 
 

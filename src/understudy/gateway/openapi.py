@@ -99,6 +99,10 @@ _ROUTES = (
         {_JSON: "ChatCompletion", _STREAM: "Events"}, _CHAT, "ChatRequest", ("x-request-id",),
     ),
     Route(
+        "post", "/v1/responses", "responses", "A response in OpenAI's newer format, whole or as a stream.",
+        {_JSON: "Response", _STREAM: "Events"}, _CHAT, "ResponsesRequest", ("x-request-id",),
+    ),
+    Route(
         "post", "/v1/messages", "messages", "An answer in Anthropic's format, whole or as a stream.",
         {_JSON: "Message", _STREAM: "Events"}, _CHAT, "MessagesRequest", ("x-request-id", "anthropic-beta"),
     ),

@@ -51,6 +51,21 @@ def _requests(models: Sequence[str]) -> dict[str, Schema]:
     return {
         "ChatRequest": _open({**common, **more}, ["model", "messages"]),
         "MessagesRequest": _open(common, ["model", "messages"]),
+        "ResponsesRequest": _open(_responses_request(common), ["model", "input"]),
+    }
+
+
+def _responses_request(common: dict[str, Schema]) -> dict[str, Schema]:
+    """What would need stored responses can only be left out, or be null."""
+    items = {"type": "array", "minItems": 1, "items": _OBJECT}
+    return {
+        "model": common["model"],
+        "stream": common["stream"],
+        "input": {"anyOf": [{"type": "string", "minLength": 1}, items]},
+        "store": _FLAG,
+        "background": {"enum": [False, None]},
+        "previous_response_id": {"type": "null"},
+        "conversation": {"type": "null"},
     }
 
 
@@ -62,6 +77,7 @@ def _answers() -> dict[str, Schema]:
     return {
         "ChatCompletion": _open({"choices": _list(_OBJECT)}, ["choices"]),
         "Message": _open({"content": _list(_OBJECT)}, ["content"]),
+        "Response": _open({"output": _list(_OBJECT)}, ["output"]),
         "Events": {"description": "Server-sent events in the format's own words."},
         "TokenCount": _whole(input_tokens=_COUNT),
         "Model": {"anyOf": [model, entry]},
@@ -101,6 +117,8 @@ def _trails() -> dict[str, Schema]:
         "reconnected": _const(True),
         "malformed_events": _COUNT,
         "dropped_field": _TEXT,
+        "left_out": _list(_TEXT),
+        "answer_limit": _COUNT,
     }
     return {
         "Attempt": _partly(

@@ -39,7 +39,7 @@ from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.engine import Call, Engine
 from understudy.runtime.ports import Clock, Observer, Transport
-from understudy.wire import anthropic_messages, openai_chat
+from understudy.wire import anthropic_messages, gemini, openai_chat, openai_responses
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest
 
@@ -50,6 +50,8 @@ Action = Literal["reset", "open", "close", "drain", "enable"]
 _FORMATS: dict[WireName, ModuleType] = {
     WireName.OPENAI: openai_chat,
     WireName.ANTHROPIC: anthropic_messages,
+    WireName.GEMINI: gemini,
+    WireName.OPENAI_RESPONSES: openai_responses,
 }
 
 

@@ -21,6 +21,7 @@ from understudy.core.events import (
     BreakerOpened,
     ConfigurationWarning,
     Event,
+    FieldsLeftOut,
     OperatorActed,
     WaitingForCapacity,
 )
@@ -82,6 +83,10 @@ def _log_skip(event: BackendSkipped) -> None:
         _balancer.debug("[LB:failover] Skipping backend: %s (%s)", event.backend, event.reason)
 
 
+def _log_left_out(event: FieldsLeftOut) -> None:
+    _balancer.debug("[LB:format] %s: left out of the request: %s", event.backend, ", ".join(event.fields))
+
+
 def _log_bench(event: BackendBenched) -> None:
     _balancer.info("[LB:bench] %s: left alone for %.1f s", event.backend, event.seconds)
 
@@ -123,6 +128,7 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     BreakerHalfOpened: _log_testing,
     BreakerOpened: _log_opening,
     ConfigurationWarning: _log_warning,
+    FieldsLeftOut: _log_left_out,
     OperatorActed: _log_action,
     WaitingForCapacity: _log_wait,
 }

@@ -48,10 +48,11 @@ class WireFormat(Protocol):
     """One way of speaking chat over HTTP. A module of `understudy.wire` is one."""
 
     @property
-    def PATH(self) -> str: ...  # noqa: N802 - a module's constant
-
-    @property
     def StreamDecoder(self) -> Any: ...  # noqa: N802 - a module's class
+
+    def path(self, model: str, stream: bool) -> str:
+        """What follows the base URL."""
+        ...
 
     def headers(self, key: str | None) -> dict[str, str]: ...
 
@@ -65,6 +66,22 @@ class WireFormat(Protocol):
         defaults: Mapping[str, Any],
     ) -> bytes: ...
 
+    def left_out(self, request: ChatRequest) -> tuple[str, ...]:
+        """What `encode_request` drops, for want of a word: fields, and parts of messages."""
+        ...
+
+    def decode_unary(
+        self, body: bytes, choices: int, *, rules: Sequence[ErrorRule], secrets: Sequence[str]
+    ) -> list[ChatChunk] | Failure: ...
+
+    def sniff(self, content_type: str | None, first_bytes: bytes) -> Literal["sse", "json", "unknown"]: ...
+
+    def empty_is_legitimate(self, finish_reason: str | None) -> bool: ...
+
+
+class NativeFormat(WireFormat, Protocol):
+    """One that clients speak as well."""
+
     def encode_native(
         self,
         fields: Mapping[str, msgspec.Raw],
@@ -74,14 +91,6 @@ class WireFormat(Protocol):
         include_usage: bool,
         defaults: Mapping[str, Any],
     ) -> bytes: ...
-
-    def decode_unary(
-        self, body: bytes, choices: int, *, rules: Sequence[ErrorRule], secrets: Sequence[str]
-    ) -> list[ChatChunk] | Failure: ...
-
-    def sniff(self, content_type: str | None, first_bytes: bytes) -> Literal["sse", "json", "unknown"]: ...
-
-    def empty_is_legitimate(self, finish_reason: str | None) -> bool: ...
 
 
 class Backend:
@@ -93,7 +102,17 @@ class Backend:
     good when the backend refuses to know the field.
     """
 
-    __slots__ = ("asks_usage", "ca_file", "defaults", "format", "headers", "model", "name", "secrets", "url")
+    __slots__ = (
+        "asks_usage",
+        "base_url",
+        "ca_file",
+        "defaults",
+        "format",
+        "headers",
+        "model",
+        "name",
+        "secrets",
+    )
 
     def __init__(
         self,
@@ -109,7 +128,7 @@ class Backend:
     ) -> None:
         self.name = name
         self.format = wire_format
-        self.url = base_url + wire_format.PATH
+        self.base_url = base_url
         self.model = model
         self.headers = wire_format.headers(key)
         self.secrets = (key,) if key else ()
@@ -118,7 +137,11 @@ class Backend:
         self.ca_file = ca_file
 
     def __repr__(self) -> str:
-        return f"<Backend {self.name}, {self.model} at {self.url}>"
+        return f"<Backend {self.name}, {self.model} at {self.base_url}>"
+
+    def url_for(self, *, stream: bool) -> str:
+        """Where requests go."""
+        return self.base_url + self.format.path(self.model, stream)
 
     def encode(self, request: Request, *, stream: bool) -> bytes:
         """The request's body; raises `UnwritableRequest` where the format cannot say it, or JSON cannot."""
@@ -130,6 +153,16 @@ class Backend:
             raise UnwritableRequest(f"the request cannot be written as JSON: {error}") from error
         except ValueError as error:
             raise UnwritableRequest(str(error)) from error
+
+    def left_out(self, request: Request) -> tuple[str, ...]:
+        """What of the request the backend never hears of. Of one that can't be written `encode` tells."""
+        if self.is_native(request):
+            return ()
+        try:
+            untold = request.left_out if isinstance(request, ClientRequest) else ()
+            return (*untold, *self.format.left_out(_neutral(request)))
+        except (BadRequest, TypeError, ValueError):
+            return ()
 
     def headers_for(self, request: Request) -> Mapping[str, str]:
         """The request's headers: the member's own, and what a client of this format has to add to them."""
@@ -145,7 +178,8 @@ class Backend:
         """There are three cases: in this format already, from a client of another one, in neutral words."""
         include_usage = stream and self.asks_usage
         if self.is_native(request):
-            return self.format.encode_native(
+            native: NativeFormat = request.dialect.FORMAT
+            return native.encode_native(
                 request.fields,
                 model=self.model,
                 stream=stream,
@@ -153,9 +187,13 @@ class Backend:
                 defaults=self.defaults,
             )
         return self.format.encode_request(
-            request.chat if isinstance(request, ClientRequest) else request,
+            _neutral(request),
             model=self.model,
             stream=stream,
             include_usage=include_usage,
             defaults=self.defaults,
         )
+
+
+def _neutral(request: Request) -> ChatRequest:
+    return request.chat if isinstance(request, ClientRequest) else request

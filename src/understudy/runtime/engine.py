@@ -29,6 +29,7 @@ from understudy.runtime.fan_out import FanOut
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage
+from understudy.wire.needs import Needs
 
 
 class Engine:
@@ -86,7 +87,7 @@ class Engine:
         if self._closed:
             raise BalancerClosed("the balancer is closed")
         self._calls.add(call)
-        return Dispatch(self.pool, self.clock.now(), self.jitter, stream=call.stream)
+        return Dispatch(self.pool, self.clock.now(), self.jitter, stream=call.stream, needs=call.needs)
 
     def end(self, call: Call) -> None:
         self._calls.discard(call)
@@ -158,6 +159,7 @@ class Call:
         "_text",
         "_watchdog",
         "backend",
+        "needs",
         "request",
         "stream",
     )
@@ -165,6 +167,7 @@ class Call:
     def __init__(self, engine: Engine, request: Request, *, stream: bool, keeps_text: bool) -> None:
         self._engine = engine
         self.request = request
+        self.needs = Needs(request)
         self.stream = stream
         self._watchdog = Watchdog(engine.clock)
         self._dispatch: Dispatch | None = None
@@ -324,6 +327,7 @@ class Call:
             attempt,
             engine.backends[attempt.member.name],
             self.request,
+            self.needs,
             transport=engine.transport,
             clock=engine.clock,
             watchdog=self._watchdog,

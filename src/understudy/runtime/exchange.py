@@ -13,6 +13,10 @@
 5. An answer without content is `empty`, unless its finish reason explains it (a policy stop, a length).
 6. The status decides a refusal's kind, its body refines it; at most 64 KiB and 2 s of it are read.
 7. A request field that the backend refuses to know is left out once and for good, within the attempt.
+8. The request goes out as the member's model can take it (`wire.needs.suited`). What is left out of it, by
+   that or because the member's format has no word for it, is noted in the attempt.
+9. Tokens that the backend did not count are estimated. Of an answer's pieces those of ASCII count a fourth of
+   their letters, as most of them do; only longer or other ones are looked at.
 """
 
 from __future__ import annotations
@@ -38,12 +42,15 @@ from understudy.runtime.ports import Clock, HttpRequest, HttpResponse, Transport
 from understudy.runtime.redirect import send_following
 from understudy.runtime.watchdog import LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage, estimate_tokens
+from understudy.wire.needs import Needs, suited
 from understudy.wire.refusal import classify
+from understudy.wire.tokens import estimate
 
 UNARY_LIMIT = 64 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
 ERROR_BODY_SECONDS = 2.0
 LINGER = 1.0
+SHORT = 100
 
 
 class Progress(Protocol):
@@ -66,7 +73,9 @@ class Exchange:
         "_deadline",
         "_decoder",
         "_idle_since",
+        "_looked_at",
         "_marker_at",
+        "_needs",
         "_paused",
         "_progress",
         "_request",
@@ -86,6 +95,7 @@ class Exchange:
         attempt: Attempt,
         backend: Backend,
         request: Request,
+        needs: Needs,
         *,
         transport: Transport,
         clock: Clock,
@@ -95,7 +105,11 @@ class Exchange:
     ) -> None:
         self._attempt = attempt
         self._backend = backend
-        self._request = request
+        fitted = suited(request, needs, attempt.settings.facts)
+        attempt.left_out = fitted.left_out
+        attempt.answer_limit = fitted.answer_limit
+        self._request = fitted.request
+        self._needs = needs
         self._transport = transport
         self._clock = clock
         self._watchdog = watchdog
@@ -105,6 +119,7 @@ class Exchange:
         self._content: ContentDecoder | None = None
         self._decoder: StreamDecoder | None = None
         self._characters = 0
+        self._looked_at = 0.0  # tokens of those pieces of the answer that were looked at
         self._visible_reasoning = False
         self._waited = 0.0
         self._paused = 0.0
@@ -139,6 +154,7 @@ class Exchange:
 
     async def _open_and_read(self) -> list[ChatChunk] | None:
         try:
+            self._attempt.left_out += self._backend.left_out(self._request)
             response = await self._send()
         except UnwritableRequest as error:
             return self._ended(Failure(FailureKind.UNFIT, str(error)))
@@ -163,7 +179,7 @@ class Exchange:
     async def _send_once(self) -> HttpResponse:
         attempt, backend = self._attempt, self._backend
         request = HttpRequest(
-            url=backend.url,
+            url=backend.url_for(stream=attempt.stream),
             headers=backend.headers_for(self._request),
             body=backend.encode(self._request, stream=attempt.stream),
             connect_timeout=attempt.settings.timeouts.connect,
@@ -313,9 +329,12 @@ class Exchange:
         return held
 
     def _note(self, chunk: ChatChunk) -> None:
-        self._characters += len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
+        for text in (chunk.text, chunk.reasoning, chunk.refusal):
+            if text:
+                self._weigh(text)
         for call in chunk.tool_calls:
-            self._characters += len(call.arguments) + len(call.name or "")
+            self._weigh(call.arguments)
+            self._weigh(call.name or "")
         if chunk.reasoning:
             self._visible_reasoning = True
         if chunk.usage is not None:
@@ -324,6 +343,13 @@ class Exchange:
             self.model = chunk.model
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
+
+    def _weigh(self, text: str) -> None:
+        """Rule 9."""
+        if len(text) < SHORT and text.isascii():
+            self._characters += len(text)
+        else:
+            self._looked_at += estimate(text, self._attempt.settings.facts.tokenizer)
 
     def _evidence(self, chunk: ChatChunk) -> None:
         evidence = self._attempt.evidence
@@ -445,7 +471,7 @@ class Exchange:
         """What the backend said it cost, or an estimate once it has begun to answer."""
         usage = self.usage
         if usage is None:
-            if not self._characters:
+            if not self._characters and not self._looked_at:
                 return None
             usage = self.usage = self._estimated_usage()
             return Tokens(usage.input_tokens, usage.output_tokens, True)
@@ -455,8 +481,9 @@ class Exchange:
         )
 
     def _estimated_usage(self) -> Usage:
-        asked = estimate_tokens(self._request.characters)
-        return Usage(asked, estimate_tokens(self._characters), estimated=True)
+        asked = self._needs.prompt_tokens(self._attempt.settings.facts.tokenizer)
+        answered = estimate_tokens(self._characters) + round(self._looked_at)
+        return Usage(asked, answered, estimated=True)
 
 
 def _without_bytes(chunk: ChatChunk) -> ChatChunk:

@@ -7,7 +7,8 @@
 4. An answer's `stop_reason` is Anthropic's word for the finish reason. Whoever called a tool stopped to
    have it used, whatever else the backend called that; no word, or an unknown one, is ``end_turn``.
 5. Refusals, which are a text of their own elsewhere, are text. Audio and second choices cannot be said.
-6. Input tokens are counted without those read from the cache, as Anthropic counts them.
+6. Input tokens are counted without those read from the cache or written to it, as Anthropic counts them.
+7. A failure is the last event of a stream.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ from understudy.wire import anthropic_messages
 from understudy.wire.anthropic_conversation import chat_of
 from understudy.wire.anthropic_count import count_tokens
 from understudy.wire.anthropic_request import input_of
-from understudy.wire.anthropic_stream import AnthropicStream, answer_id, call_id, stop_reason, usage_fields
+from understudy.wire.anthropic_stream import (
+    AnthropicStream,
+    answer_id,
+    call_id,
+    citations_of,
+    stop_reason,
+    thought_block,
+    usage_fields,
+)
 from understudy.wire.chat import ChatChunk, Usage
 from understudy.wire.dialect import (
     ClientRequest,
@@ -33,6 +42,7 @@ from understudy.wire.dialect import (
     cut_apart,
     whole_calls,
 )
+from understudy.wire.thoughts import blocks_of
 
 __all__ = [
     "ERROR_FIELDS",
@@ -41,7 +51,6 @@ __all__ = [
     "StreamWriter",
     "chat_of",
     "count_tokens",
-    "error_event",
     "read_request",
     "write_answer",
     "write_error",
@@ -115,6 +124,9 @@ class StreamWriter:
         """What is still to be said; nothing where the backend has said it itself."""
         return b"" if self._native else self._stream.end(usage)
 
+    def fail(self, reply: ErrorReply) -> bytes:
+        return b"event: error\ndata: " + write_error(reply) + b"\n\n"
+
     def _pass_on(self, chunk: ChatChunk) -> bytes:
         if chunk.raw is None:
             return self._stream.write(chunk)
@@ -127,6 +139,7 @@ def write_answer(chunks: Sequence[ChatChunk], usage: Usage | None, request: Clie
     first = [chunk for chunk in chunks if chunk.index == 0]
     content = _content(first, request)
     reason = next((chunk.finish_reason for chunk in first if chunk.finish_reason), None)
+    tier = next((chunk.service_tier for chunk in first if chunk.service_tier), None)
     message = {
         "id": answer_id(next((chunk.id for chunk in first if chunk.id), None), request),
         "type": "message",
@@ -135,17 +148,18 @@ def write_answer(chunks: Sequence[ChatChunk], usage: Usage | None, request: Clie
         "content": content,
         "stop_reason": stop_reason(reason, called=any(block["type"] == "tool_use" for block in content)),
         "stop_sequence": None,
-        "usage": usage_fields(usage),
+        "usage": usage_fields(usage, tier),
     }
     return msgspec.json.encode(message)
 
 
 def _content(chunks: Sequence[ChatChunk], request: ClientRequest) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = []
-    if reasoning := "".join(chunk.reasoning for chunk in chunks):
-        content.append({"type": "thinking", "thinking": reasoning, "signature": ""})
+    reasoning = "".join(chunk.reasoning for chunk in chunks)
+    states = [state for chunk in chunks for state in chunk.state]
+    content = [thought_block(thought, state) for thought, state in blocks_of(reasoning, states)]
     if text := "".join(chunk.text + chunk.refusal for chunk in chunks):
-        content.append({"type": "text", "text": text})
+        citations = [citation for chunk in chunks for citation in citations_of(chunk)]
+        content.append({"type": "text", "text": text} | ({"citations": citations} if citations else {}))
     for call in whole_calls(chunks):
         called = {"id": call_id(call, request), "name": call.name or "", "input": input_of(call.arguments)}
         content.append({"type": "tool_use", **called})
@@ -155,11 +169,6 @@ def _content(chunks: Sequence[ChatChunk], request: ClientRequest) -> list[dict[s
 def write_error(reply: ErrorReply) -> bytes:
     """``{"type": "error", "error": {…}}``, as the body of an answer with the reply's status."""
     return msgspec.json.encode({"type": "error", "error": _error(reply), "request_id": reply.request_id})
-
-
-def error_event(reply: ErrorReply) -> bytes:
-    """The same as the last event of a stream."""
-    return b"event: error\ndata: " + write_error(reply) + b"\n\n"
 
 
 def _error(reply: ErrorReply) -> Mapping[str, Any]:

@@ -3,12 +3,13 @@
 1. `system` becomes one system message, its blocks parted by blank lines. System turns stay where they are.
 2. A user's turn becomes its tool results, each a tool's message, and then one user message of the rest.
    An assistant's texts become one text, its tool uses tool calls.
-3. A tool's message is text only. What else is in a result (images, files) moves to the user message that
-   follows, after a line that names the call. A failed result begins with ``Error``.
-4. Documents of plain text become text, PDF in base64 become files. Thoughts, citations and cache marks mean
-   nothing elsewhere and are left out.
-5. Whatever cannot be said raises `BadRequest` with its path: blocks that we do not know, files by id,
-   documents by address, tools that only Anthropic has, MCP servers.
+3. A tool's result that is more than text (images, files) is a list of parts. A failed result begins with
+   ``Error``.
+4. Documents of plain text become text, PDF in base64 or by address become files. Citations and cache marks
+   mean nothing elsewhere and are left out, and so are thoughts, but for the state in them (`wire.state`):
+   Anthropic's own, and another format's that was handed out in a signature's place.
+5. Whatever cannot be said raises `BadRequest` with its path: blocks that we do not know, files by id, tools
+   that only Anthropic has, MCP servers.
 6. `budget_tokens` becomes ``reasoning_effort``: low up to 2048, medium up to 8192, high above. With adaptive
    thinking it is the effort asked for, at most high.
 7. `top_k`, which OpenAI refuses, and fields without a counterpart are left out. A user's id of more than 64
@@ -23,15 +24,16 @@ from typing import Any
 
 import msgspec
 
-from understudy.wire.anthropic_request import BUDGETS
+from understudy.wire.anthropic_request import BUDGETS, NAME
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import BadRequest, Fields, checked
+from understudy.wire.state import FIELD, ProviderState, is_tagged, untagged
 
 __all__ = ["chat_of"]
 
 LONGEST_USER = 64
 
-_THOUGHTS = ("thinking", "redacted_thinking")
+_TIERS = {"standard_only": "default"}
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
@@ -70,6 +72,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "top_p": msgspec.json.Decoder(float | None),
     "stop_sequences": msgspec.json.Decoder(list[str] | None),
     "metadata": msgspec.json.Decoder(_Metadata | None),
+    "service_tier": msgspec.json.Decoder(str | None),
     "thinking": msgspec.json.Decoder(_Thinking | None),
     "output_config": msgspec.json.Decoder(_OutputConfig | None),
     "tool_choice": msgspec.json.Decoder(_ToolChoice | None),
@@ -161,9 +164,7 @@ def _user(content: object, where: str) -> list[dict[str, Any]]:
     parts: list[Part] = []
     for block, path in _blocks(content, where):
         if block.get("type") == "tool_result":
-            message, moved = _tool_result(block, path)
-            results.append(message)
-            parts += moved
+            results.append(_tool_result(block, path))
         else:
             parts += _parts(block, path)
     if parts:
@@ -216,41 +217,66 @@ def _document(block: Mapping[str, Any], where: str) -> list[Part]:
         case "base64":
             name = block.get("title") or "document.pdf"
             return [{"type": "file", "file": {"filename": name, "file_data": _data(source, where)}}]
+        case "url":
+            named = {"filename": block["title"]} if block.get("title") else {}
+            return [{"type": "file", "file": {**named, "file_url": _text(source, "url", where)}}]
         case kind:
             raise _wrong(where, f"a document's source of type {kind!r} exists only at Anthropic")
 
 
-def _tool_result(block: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Part]]:
-    """A tool's message, and what of the result is no text."""
+def _tool_result(block: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Rule 3."""
     call = _text(block, "tool_use_id", where)
     content = block.get("content")
     found = _blocks("" if content is None else content, f"{where}.content")
     parts = [part for inner, path in found for part in _parts(inner, path)]
-    text = "\n\n".join(part["text"] for part in parts if part["type"] == "text")
-    if block.get("is_error") is True and not text.lower().startswith("error"):
-        text = f"Error: {text}" if text else "Error"
-    moved = [part for part in parts if part["type"] != "text"]
-    if moved:
-        moved.insert(0, {"type": "text", "text": f"From the result of the tool call {call}:"})
-    return {"role": "tool", "tool_call_id": call, "content": text}, moved
+    if block.get("is_error") is True:
+        parts = _as_error(parts)
+    is_text = all(part["type"] == "text" for part in parts)
+    said = "\n\n".join(part["text"] for part in parts) if is_text else parts
+    return {"role": "tool", "tool_call_id": call, "content": said}
+
+
+def _as_error(parts: list[Part]) -> list[Part]:
+    texts = [part for part in parts if part.get("text")]
+    said = texts[0]["text"] if texts else ""
+    if said.lower().startswith("error"):
+        return parts
+    others = [part for part in parts if part["type"] != "text" or part in texts[1:]]
+    return [{"type": "text", "text": f"Error: {said}" if said else "Error"}, *others]
 
 
 def _assistant(content: object, where: str) -> dict[str, Any]:
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
+    states: list[ProviderState | None] = []
     for block, path in _blocks(content, where):
         match block.get("type"):
             case "text":
                 texts.append(_text(block, "text", path))
             case "tool_use":
                 calls.append(_tool_call(block, path))
-            case kind if kind not in _THOUGHTS:
+            case "thinking":
+                states.append(_thought(_text(block, "thinking", path), block.get("signature")))
+            case "redacted_thinking":
+                states.append(ProviderState(NAME, "redacted_thinking", _text(block, "data", path)))
+            case kind:
                 raise _wrong(path, f"a block of type {kind!r} cannot be put into another format's words")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
     if calls:
         message["content"] = message["content"] or None
         message["tool_calls"] = calls
+    if kept := [state.to_dict() for state in states if state is not None]:
+        message[FIELD] = kept
     return message
+
+
+def _thought(text: str, signature: object) -> ProviderState | None:
+    """Rule 4."""
+    if not isinstance(signature, str) or not signature:
+        return None
+    own = ProviderState(NAME, "signature", signature, text)
+    return untagged(signature, text) if is_tagged(signature) else own
 
 
 def _tool_call(block: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -271,6 +297,7 @@ def _fields(fields: Fields) -> dict[str, Any]:
         "user": _user_id(_value(fields, "metadata")),
         "reasoning_effort": _effort(_value(fields, "thinking"), _value(fields, "output_config")),
         "response_format": _response_format(_value(fields, "output_config")),
+        "service_tier": _TIERS.get(_value(fields, "service_tier") or ""),
     }
     return {name: value for name, value in said.items() if value is not None}
 

@@ -1,8 +1,9 @@
 """Anthropic's Messages, as Anthropic and those who imitate it answer them.
 
 1. A request in neutral words is put into Anthropic's (`anthropic_request`). One that came in them goes out
-   as it came, but for the model, what the defaults add, and thoughts without a signature: they are another
-   backend's, which answered this conversation before, and Anthropic refuses them.
+   as it came, but for the model, what the defaults add, and what another format's backend said that answered
+   this conversation before, because Anthropic refuses it: thoughts without a signature or with another's
+   state in its place, citations without an index.
 2. A stream's terminal marker is ``message_stop``, and nothing after it is read. A ``stop_reason`` alone is
    none.
 3. Every event makes one chunk, which carries its own bytes, framed anew. What it holds is read by
@@ -27,13 +28,15 @@ from understudy.core.outcome import Failure
 from understudy.errors import FailureKind, ProtocolViolation
 from understudy.wire import lenient_json
 from understudy.wire.anthropic_answer import Reader, decode_event, decode_message, whole_chunk
-from understudy.wire.anthropic_request import body_of
+from understudy.wire.anthropic_request import NAME, body_of, left_out
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed
 from understudy.wire.refusal import classify_error_object
-from understudy.wire.sniffing import sniff
+from understudy.wire.sniffing import sniff, what_else
 from understudy.wire.sse import Event, EventStream, framed, sound
+from understudy.wire.state import is_tagged
 
 __all__ = [
+    "NAME",
     "PATH",
     "StreamDecoder",
     "decode_unary",
@@ -41,6 +44,8 @@ __all__ = [
     "encode_native",
     "encode_request",
     "headers",
+    "left_out",
+    "path",
     "sniff",
 ]
 
@@ -49,11 +54,16 @@ VERSION = "2023-06-01"
 
 EMPTY_REASONS = frozenset({"length", "content_filter"})
 
-_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+_FOREIGN = re.compile(rb'"signature"\s*:\s*"(?:"|understudy\.)|"encrypted_index"\s*:\s*""')
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
 # Requests
+
+
+def path(model: str, stream: bool) -> str:
+    """What follows the base URL: the same for every request."""
+    return PATH
 
 
 def headers(key: str | None) -> dict[str, str]:
@@ -97,21 +107,33 @@ def encode_native(
 ) -> bytes:
     """The body of a request that came in this format: its fields as they came, the `model` ours."""
     body: dict[str, Any] = {**defaults, **fields, "model": model, "stream": stream}
-    if _UNSIGNED.search(fields.get("messages", b"")):
+    if _FOREIGN.search(fields.get("messages", b"")):
         turns = msgspec.json.decode(fields["messages"])
-        body["messages"] = [turn for turn in map(_without_unsigned, turns) if turn.get("content") != []]
+        body["messages"] = [turn for turn in map(_own_turn, turns) if turn.get("content") != []]
     return msgspec.json.encode(body)
 
 
-def _without_unsigned(turn: dict[str, Any]) -> dict[str, Any]:
+def _own_turn(turn: dict[str, Any]) -> dict[str, Any]:
+    """The turn without what another format's backend said."""
     content = turn.get("content")
     if not isinstance(content, list):
         return turn
-    return {**turn, "content": [block for block in content if not _is_unsigned(block)]}
+    return {**turn, "content": [_own_block(block) for block in content if not _is_foreign(block)]}
 
 
-def _is_unsigned(block: object) -> bool:
-    return isinstance(block, dict) and block.get("type") == "thinking" and block.get("signature") == ""
+def _is_foreign(block: object) -> bool:
+    if not isinstance(block, dict) or block.get("type") != "thinking":
+        return False
+    signature = block.get("signature")
+    return isinstance(signature, str) and (not signature or is_tagged(signature))
+
+
+def _own_block(block: Any) -> Any:
+    citations = block.get("citations") if isinstance(block, dict) else None
+    if not isinstance(citations, list):
+        return block
+    own = [entry for entry in citations if not isinstance(entry, dict) or entry.get("encrypted_index") != ""]
+    return {**block, "citations": own or None}
 
 
 # Answers
@@ -227,20 +249,13 @@ def decode_unary(
     try:
         message = decode_message(body)
     except (ValueError, RecursionError):
-        return Failure(FailureKind.PROTOCOL, _what_else(body))
+        return Failure(FailureKind.PROTOCOL, what_else(body))
     if message.error or message.type == "error":
         error = message.error or lenient_json.decoded(body)
         return classify_error_object(error, rules=rules, secrets=secrets)
     if message.content is None and message.type != "message":
         return Failure(FailureKind.PROTOCOL, "the answer is JSON, but no message")
     return [whole_chunk(message, sound(body))]
-
-
-def _what_else(body: bytes) -> str:
-    start = body.lstrip()[:1]
-    if start == b"<":
-        return "the answer is a web page"
-    return "the answer is cut or malformed JSON" if start == b"{" else "the answer is no JSON object"
 
 
 def empty_is_legitimate(finish_reason: str | None) -> bool:

@@ -6,16 +6,18 @@
 2. A tool call's arguments become an object. Empty ones are ``{}``; a text that is no JSON object (a model
    was cut short, and the caller hands its words back) is kept whole, as ``{"_raw": text}``. Of ids, letters
    that Anthropic refuses become ``_``, in calls and results alike.
-3. Images go as base64 or as an address, PDF and plain text files as documents. What cannot be said raises
+3. Images and PDF go as base64 or as an address, plain text files as documents. What cannot be said raises
    ValueError: several choices, audio, files by id, tools that are no functions, stop texts of white space.
-4. Fields without a counterpart (penalties, seed, logprobs, response_format …) are left out.
+4. A JSON schema for the answer is `output_config.format`. Fields without a counterpart (penalties, seed,
+   logprobs …) are left out (`left_out`).
 5. ``max_tokens``, which Anthropic requires, is the request's, else the defaults', else `MAX_TOKENS`.
 6. ``reasoning_effort`` becomes thinking with a budget of `BUDGETS`, at most half of a limit that is set,
    none if that is below Anthropic's least of 1024; without a limit it adds to `MAX_TOKENS`. If the defaults
    say ``"thinking": {"type": "adaptive"}``, as newer models want it, it becomes `output_config.effort`.
-7. No thinking where Anthropic would refuse it: with a forced tool, and with a budget in the middle of tool
-   use, for other formats do not keep the signed thoughts that must be handed back. Beside thinking there is
-   neither `temperature` nor `top_k`, and no `top_p` below 0.95.
+7. Thoughts that Anthropic signed (`wire.state`) come first in their turn; another format's are left out.
+   No thinking where Anthropic would refuse it: with a forced tool, and with a budget in the middle of tool
+   use, unless the turn that called the tools begins with such thoughts. Beside thinking there is neither
+   `temperature` nor `top_k`, and no `top_p` below 0.95.
 8. `defaults` are in Anthropic's own words and fill what the request leaves out.
 """
 
@@ -29,14 +31,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from understudy.wire.chat import ChatRequest
+from understudy.wire.state import ProviderState
+from understudy.wire.thoughts import parts_left_out, states_of
 
-__all__ = ["BUDGETS", "MAX_TOKENS", "body_of", "input_of", "tool_id"]
+__all__ = ["BUDGETS", "MAX_TOKENS", "NAME", "body_of", "input_of", "left_out", "tool_id"]
 
+NAME = "anthropic"
 MAX_TOKENS = 8192
 LEAST_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 16384}
 
 _TIERS = {"auto": "auto", "default": "standard_only"}
+_SAID = frozenset(
+    {
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "modalities",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "stop",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+        "user",
+    }
+)
+_NOTHING: tuple[object, ...] = (None, False, [], {})
 _DATA = re.compile(r"data:([^;,]*)(?:;[^,]*?)?;base64,(.*)", re.DOTALL)
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -48,13 +76,35 @@ def body_of(request: ChatRequest, defaults: Mapping[str, Any]) -> dict[str, Any]
     if request.choices > 1:
         raise ValueError("Anthropic gives one choice (n)")
     system, messages = _turns(request.messages)
-    body = {**defaults, **_fields(request.fields), "messages": messages}
+    said = _fields(request.fields)
+    if "output_config" in said:
+        said["output_config"] |= {**(defaults.get("output_config") or {}), **said["output_config"]}
+    body = {**defaults, **said, "messages": messages}
     if system:
         body["system"] = system
     _think(body, request.fields.get("reasoning_effort"))
     body.setdefault("max_tokens", MAX_TOKENS)
     _settle(body)
     return body
+
+
+def left_out(request: ChatRequest) -> tuple[str, ...]:
+    """The fields, and parts of messages, that Anthropic has no words for."""
+    fields = [name for name, value in request.fields.items() if _is_lost(name, value, request.fields)]
+    return (*fields, *parts_left_out(request.messages, NAME))
+
+
+def _is_lost(name: str, value: object, fields: Mapping[str, Any]) -> bool:
+    if value in _NOTHING:
+        return False
+    match name:
+        case "response_format":
+            return _schema(value) is None and value != {"type": "text"}
+        case "service_tier":
+            return value not in _TIERS
+        case "temperature" | "top_k":
+            return fields.get("reasoning_effort") in BUDGETS
+    return name not in _SAID
 
 
 # Messages
@@ -85,10 +135,18 @@ def _blocks(message: Mapping[str, Any]) -> tuple[str, list[Block]]:
     if role == "user":
         return "user", list(_content(message))
     if role == "assistant":
-        return "assistant", [*_content(message), *map(_tool_use, message.get("tool_calls") or ())]
+        thoughts = map(_thought, states_of(message, NAME))
+        return "assistant", [*thoughts, *_content(message), *map(_tool_use, message.get("tool_calls") or ())]
     if role == "tool":
         return "user", [_tool_result(message)]
     raise ValueError(f"Anthropic has no messages of role {role!r}")
+
+
+def _thought(state: ProviderState) -> Block:
+    """Rule 7."""
+    if state.kind == "redacted_thinking":
+        return {"type": "redacted_thinking", "data": state.value}
+    return {"type": "thinking", "thinking": state.text, "signature": state.value}
 
 
 def _content(message: Mapping[str, Any]) -> Iterator[Block]:
@@ -142,15 +200,19 @@ def _image(url: object) -> dict[str, Any]:
 
 
 def _document(file: Mapping[str, Any]) -> Block:
+    name = file.get("filename")
+    return {"type": "document", "source": _source(file)} | ({"title": name} if name else {})
+
+
+def _source(file: Mapping[str, Any]) -> dict[str, Any]:
+    if "file_url" in file:
+        return {"type": "url", "url": _text(file["file_url"], "file.file_url")}
     if "file_data" not in file:
         raise ValueError("Anthropic does not know OpenAI's files by their id")
     media_type, data = _data(_text(file["file_data"], "file.file_data"))
     if media_type == "text/plain":
-        source = {"type": "text", "media_type": media_type, "data": _plain_text(data)}
-    else:
-        source = {"type": "base64", "media_type": media_type, "data": data}
-    name = file.get("filename")
-    return {"type": "document", "source": source} | ({"title": name} if name else {})
+        return {"type": "text", "media_type": media_type, "data": _plain_text(data)}
+    return {"type": "base64", "media_type": media_type, "data": data}
 
 
 def _data(url: str) -> tuple[str, str]:
@@ -232,10 +294,20 @@ def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         body["metadata"] = {"user_id": given["user"]}
     if given.get("service_tier") in _TIERS:
         body["service_tier"] = _TIERS[given["service_tier"]]
+    if (schema := _schema(given.get("response_format"))) is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if given.get("tools"):
         body["tools"] = [_tool(tool) for tool in given["tools"]]
         body |= _tool_choice(given)
     return body
+
+
+def _schema(wanted: object) -> Mapping[str, Any] | None:
+    """The JSON schema of a ``response_format``, if it is one."""
+    match wanted:
+        case {"type": "json_schema", "json_schema": {"schema": Mapping() as schema}}:
+            return schema
+    return None
 
 
 def _stops(stop: str | Iterable[str]) -> list[str]:
@@ -251,6 +323,8 @@ def _tool(tool: Mapping[str, Any]) -> Block:
     block: Block = {"name": _text(function.get("name"), "a function's name"), "input_schema": schema}
     if function.get("description"):
         block["description"] = function["description"]
+    if function.get("strict") is True:
+        block["strict"] = True
     return block
 
 
@@ -303,7 +377,7 @@ def _settle(body: dict[str, Any]) -> None:
     """Leave out thinking, or what does not go with it."""
     kind = _kind(body)
     is_forced = (body.get("tool_choice") or {}).get("type") in ("any", "tool")
-    if kind is None or is_forced or (kind == "enabled" and _in_tool_use(body["messages"])):
+    if kind is None or is_forced or (kind == "enabled" and _lacks_thoughts(body["messages"])):
         if kind is not None:
             del body["thinking"]
         return
@@ -320,5 +394,8 @@ def _kind(body: Mapping[str, Any]) -> str | None:
     return kind if kind in ("enabled", "adaptive") else None
 
 
-def _in_tool_use(turns: Sequence[Mapping[str, Any]]) -> bool:
-    return bool(turns) and turns[-1]["content"][0]["type"] == "tool_result"
+def _lacks_thoughts(turns: Sequence[Mapping[str, Any]]) -> bool:
+    """Does the newest turn bring tool results, to calls that no thoughts stand before?"""
+    if not turns or turns[-1]["content"][0]["type"] != "tool_result":
+        return False
+    return len(turns) == 1 or turns[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking")

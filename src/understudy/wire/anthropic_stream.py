@@ -12,7 +12,9 @@
    back, by block and in order, until the finish reason or the end; the pieces of a call are joined unchanged.
 3. A tool call begins when its name is known. One whose name never comes begins at the end.
 4. Usage comes after the finish reason elsewhere, so ``message_delta`` waits for the end, which has it.
-5. Thoughts of another backend are unsigned: their signature is empty.
+5. State closes the thoughts that it vouches for: Anthropic's own with its signature, another format's with
+   the state as one word in the signature's place. Thoughts without state are unsigned: an empty signature.
+6. A citation of a page is added to the text that is open. It is not Anthropic's, so it has no index there.
 """
 
 from __future__ import annotations
@@ -22,11 +24,21 @@ from typing import Any
 
 import msgspec
 
-from understudy.wire.anthropic_request import tool_id
+from understudy.wire.anthropic_request import NAME, tool_id
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 from understudy.wire.dialect import ClientRequest
+from understudy.wire.state import ProviderState, tagged
+from understudy.wire.thoughts import blocks_of
 
-__all__ = ["AnthropicStream", "answer_id", "call_id", "stop_reason", "usage_fields"]
+__all__ = [
+    "AnthropicStream",
+    "answer_id",
+    "call_id",
+    "citations_of",
+    "stop_reason",
+    "thought_block",
+    "usage_fields",
+]
 
 _STOP_REASONS = {
     "length": "max_tokens",
@@ -41,6 +53,8 @@ _STOP_REASONS = {
     "recitation": "refusal",
     "spii": "refusal",
 }
+
+_TIERS = {"default": "standard", "priority": "priority", "batch": "batch"}
 
 _DELTAS = {
     "thinking": ("thinking_delta", "thinking"),
@@ -65,27 +79,65 @@ def call_id(call: ToolCallDelta, request: ClientRequest) -> str:
     return tool_id(call.id or f"toolu_{request.id}_{call.index}")
 
 
-def usage_fields(usage: Usage | None) -> dict[str, Any]:
-    """Anthropic's usage, in which input is what was not read from the cache."""
+def usage_fields(usage: Usage | None, tier: str | None = None) -> dict[str, Any]:
+    """Anthropic's usage, in which input is what was neither read from the cache nor written to it."""
     usage = usage or Usage()
-    return {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens),
-        "cache_creation_input_tokens": 0,
+    fields: dict[str, Any] = {
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
+    return fields | ({"service_tier": _TIERS[tier]} if tier in _TIERS else {})
+
+
+def thought_block(text: str, state: ProviderState | None) -> dict[str, Any]:
+    """Rule 5, for a thought that is whole."""
+    if state is not None and _is_redacted(state):
+        return {"type": "redacted_thinking", "data": state.value}
+    return {"type": "thinking", "thinking": text, "signature": _signature(state)}
+
+
+def _is_redacted(state: ProviderState) -> bool:
+    return (state.issuer, state.kind) == (NAME, "redacted_thinking")
+
+
+def _signature(state: ProviderState | None) -> str:
+    if state is None:
+        return ""
+    return state.value if state.issuer == NAME else tagged(state)
+
+
+def citations_of(chunk: ChatChunk) -> list[dict[str, Any]]:
+    """Rule 6."""
+    return [_citation(entry["url_citation"]) for entry in chunk.annotations if "url_citation" in entry]
+
+
+def _citation(page: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "web_search_result_location",
+        "url": page.get("url") or "",
+        "title": page.get("title"),
+        "cited_text": "",
+        "encrypted_index": "",
+    }
 
 
 class _Block:
-    """A content block that has come in part. `pieces` are what is not written yet."""
+    """A content block that has come in part. `pieces` and `citations` are what is not written yet.
 
-    __slots__ = ("call", "kind", "pieces")
+    `state` is a thought's, once it has come: then the block is whole.
+    """
+
+    __slots__ = ("call", "citations", "kind", "pieces", "state")
 
     def __init__(self, kind: str, call: ToolCallDelta | None = None) -> None:
         self.kind = kind
         self.call = call
         self.pieces: list[str] = []
+        self.citations: list[dict[str, Any]] = []
+        self.state: ProviderState | None = None
 
     def take(self, piece: str, call: ToolCallDelta | None) -> None:
         self.pieces.append(piece)
@@ -105,15 +157,17 @@ class AnthropicStream:
         "_blocks",
         "_called",
         "_finish_reason",
-        "_id",
         "_index",
-        "_model",
         "_open",
         "_request",
+        "_thought",
+        "_tier",
     )
 
     def __init__(self, request: ClientRequest) -> None:
         self._request = request
+        self._tier: str | None = None
+        self._thought = 0  # how many thoughts are whole
         self._begun = False  # message_start is written
         self._called = False
         self._finish_reason: str | None = None
@@ -144,7 +198,7 @@ class AnthropicStream:
         events += self._flush()
         reason = stop_reason(self._finish_reason, called=self._called)
         delta = {"stop_reason": reason, "stop_sequence": None}
-        events.append(_event("message_delta", delta=delta, usage=usage_fields(usage)))
+        events.append(_event("message_delta", delta=delta, usage=usage_fields(usage, self._tier)))
         events.append(_event("message_stop"))
         return b"".join(events)
 
@@ -163,13 +217,26 @@ class AnthropicStream:
         return _event("message_start", message=message)
 
     def _take(self, chunk: ChatChunk) -> None:
-        if chunk.reasoning:
-            self._block("thinking", "thinking", None).take(chunk.reasoning, None)
+        self._tier = chunk.service_tier or self._tier
+        for thought, state in blocks_of(chunk.reasoning, chunk.state):
+            self._think(thought, state)
         if text := chunk.text + chunk.refusal:
             self._block("text", "text", None).take(text, None)
+        if citations := citations_of(chunk):
+            self._block("text", "text", None).citations += citations
         for call in chunk.tool_calls:
             self._called = True
             self._block(call.index, "tool_use", call).take(call.arguments, call)
+
+    def _think(self, thought: str, state: ProviderState | None) -> None:
+        """There are three cases: a piece of a thought, a block that is whole, the state of what is open."""
+        is_whole = state is not None and (bool(thought) or not state.text)
+        self._thought += is_whole
+        block = self._block(("thinking", self._thought), "thinking", None)
+        block.take(thought, None)
+        if state is not None:
+            block.state = state
+            self._thought += 1
 
     def _block(self, key: object, kind: str, call: ToolCallDelta | None) -> _Block:
         block = self._blocks.get(key)
@@ -185,9 +252,9 @@ class AnthropicStream:
             if not block.can_begin:
                 break
             events += self._written(block)
-            if block.kind == "tool_use" or len(self._blocks) == 1:
+            if block.kind == "tool_use" or (len(self._blocks) == 1 and block.state is None):
                 break
-            events.append(self._close(key))
+            events += self._close(key)
         return events
 
     def _flush(self) -> list[bytes]:
@@ -195,7 +262,7 @@ class AnthropicStream:
         events: list[bytes] = []
         for key, block in list(self._blocks.items()):
             events += self._written(block)
-            events.append(self._close(key))
+            events += self._close(key)
         return events
 
     def _written(self, block: _Block) -> list[bytes]:
@@ -206,24 +273,32 @@ class AnthropicStream:
             events.append(_event("content_block_start", index=self._index, content_block=opening))
         if piece := "".join(block.pieces):
             kind, name = _DELTAS[block.kind]
-            events.append(_event("content_block_delta", index=self._index, delta={"type": kind, name: piece}))
-        block.pieces = []
+            events.append(self._delta(kind, **{name: piece}))
+        events += [self._delta("citations_delta", citation=citation) for citation in block.citations]
+        block.pieces, block.citations = [], []
         return events
+
+    def _delta(self, kind: str, **said: object) -> bytes:
+        return _event("content_block_delta", index=self._index, delta={"type": kind, **said})
 
     def _opening(self, block: _Block) -> Mapping[str, Any]:
         if block.call is not None:
             called = {"id": call_id(block.call, self._request), "name": block.call.name or "", "input": {}}
             return {"type": "tool_use", **called}
         if block.kind == "thinking":
-            return {"type": "thinking", "thinking": "", "signature": ""}
+            is_redacted = block.state is not None and _is_redacted(block.state)
+            return thought_block("", block.state if is_redacted else None)
         return {"type": "text", "text": ""}
 
-    def _close(self, key: object) -> bytes:
-        del self._blocks[key]
-        event = _event("content_block_stop", index=self._index)
+    def _close(self, key: object) -> list[bytes]:
+        block = self._blocks.pop(key)
+        events = []
+        if block.state is not None and not _is_redacted(block.state):
+            events.append(self._delta("signature_delta", signature=_signature(block.state)))
+        events.append(_event("content_block_stop", index=self._index))
         self._open = False
         self._index += 1
-        return event
+        return events
 
 
 def _event(kind: str, **fields: object) -> bytes:

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from understudy.wire.state import ProviderState
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -46,10 +48,9 @@ class ChatRequest:
         options = self.fields.get("stream_options")
         return isinstance(options, Mapping) and bool(options.get("include_usage"))
 
-    @property
-    def characters(self) -> int:
-        """The characters of all texts in the messages."""
-        return sum(map(characters_of, self.messages))
+    def with_fields(self, fields: Mapping[str, Any]) -> ChatRequest:
+        """The same request, but for its fields."""
+        return ChatRequest(self.messages, fields)
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
@@ -64,7 +65,8 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one answer. `estimated` when the backend did not say.
 
-    `reasoning_tokens` are part of `output_tokens`; `cached_tokens` are part of `input_tokens`.
+    `reasoning_tokens` are part of `output_tokens`; `cached_tokens` (read from a prompt cache) and
+    `cache_write_tokens` are part of `input_tokens`.
     """
 
     input_tokens: int = 0
@@ -72,6 +74,7 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool = False
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -88,6 +91,9 @@ class ChatChunk(msgspec.Struct, frozen=True):
     `model` and `id` are the backend's. `audio` is an audio delta as it came.
     `raw` are the bytes that said it, for passing through untouched: a framed event of a stream, the body
     of a unary answer; ``b""`` where another chunk of the same event carries them, None where there are none.
+
+    `logprobs` are OpenAI's entries for this piece of text, `annotations` its citations in OpenAI's shape.
+    `state` is what only the backend that issued it understands, and wants back (`wire.state`).
     """
 
     text: str = ""
@@ -101,6 +107,10 @@ class ChatChunk(msgspec.Struct, frozen=True):
     model: str | None = None
     id: str | None = None
     raw: bytes | None = None
+    logprobs: tuple[Any, ...] = ()
+    annotations: tuple[Any, ...] = ()
+    state: tuple[ProviderState, ...] = ()
+    service_tier: str | None = None
 
     @property
     def has_content(self) -> bool:
@@ -121,15 +131,6 @@ class Malformed(msgspec.Struct, frozen=True):
     """An event that could not be read and was dropped; the stream goes on."""
 
     message: str
-
-
-def characters_of(value: Any) -> int:
-    """The characters of all texts inside a message."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(map(characters_of, value.values()))
-    return sum(map(characters_of, value)) if isinstance(value, list | tuple) else 0
 
 
 def estimate_tokens(characters: int) -> int:

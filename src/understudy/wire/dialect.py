@@ -1,23 +1,30 @@
 """What a client of ours speaks: how its requests are read and how it is answered.
 
 A wire format is spoken on two sides. Towards a backend it is a `runtime.backend.WireFormat`; towards a
-client it is a `Dialect`, a module of its own (`openai_client`, `anthropic_client`). Where both are the
-same format, nothing is translated: the client's fields go out as they came, and the backend's bytes come
-back as they came.
+client it is a `Dialect`, a module of its own (`openai_client`, `responses_client`, `anthropic_client`).
+Where both are the same format, nothing is translated: the client's fields go out as they came, and the
+backend's bytes come back as they came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
-from understudy.wire.chat import ChatChunk, ChatRequest, ToolCallDelta, Usage, characters_of
+from understudy.wire.chat import ChatChunk, ChatRequest, ToolCallDelta, Usage
 
 Fields = Mapping[str, msgspec.Raw]
 """A JSON object's fields, cut apart but not decoded."""
+
+_OURS = frozenset({"model", "stream", "stream_options", "store", "background"})
+"""Fields about how the answer comes, not about what is asked."""
+
+_NOTHING = (b"null", b"[]", b'""', b"{}", b"false")
+_SHORT = max(map(len, _NOTHING))
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -58,6 +65,10 @@ class StreamWriter(Protocol):
         """What a successful answer ends with. `usage` is known by now, if only as an estimate."""
         ...
 
+    def fail(self, reply: ErrorReply) -> bytes:
+        """What an answer ends with that failed, however much of it is written. Nothing follows it."""
+        ...
+
 
 class Dialect(Protocol):
     """One format towards clients. A module of `understudy.wire` is one."""
@@ -94,21 +105,19 @@ class Dialect(Protocol):
         """The body of an answer that is an error."""
         ...
 
-    def error_event(self, reply: ErrorReply) -> bytes:
-        """The same inside a stream that has begun."""
-        ...
-
 
 class ClientRequest:
     """A request as it came: its fields cut apart, and of them decoded what deciding takes.
 
     `choices` is how many answers were asked for, `wants_usage` whether the client is to see the tokens of
-    a stream. Whoever received it adds: `headers`, those of the client that its own format's backends should
-    see; `id` and `created` (seconds since 1970), for an answer whose backend gives it none.
+    a stream, `prompt` the field that holds the conversation. Whoever received it adds: `headers`, those of
+    the client that its own format's backends should see; `id` and `created` (seconds since 1970), for an
+    answer whose backend gives it none.
     """
 
     __slots__ = (
         "_chat",
+        "_watched",
         "choices",
         "created",
         "dialect",
@@ -116,6 +125,7 @@ class ClientRequest:
         "headers",
         "id",
         "model",
+        "prompt",
         "stream",
         "wants_usage",
     )
@@ -129,7 +139,9 @@ class ClientRequest:
         stream: bool,
         choices: int = 1,
         wants_usage: bool = True,
+        prompt: str = "messages",
     ) -> None:
+        self.prompt = prompt
         self.dialect = dialect
         self.fields = fields
         self.model = model
@@ -140,21 +152,55 @@ class ClientRequest:
         self.id = ""
         self.created = 0
         self._chat: ChatRequest | None = None
+        self._watched: _Watched = _Watched()
 
     def __repr__(self) -> str:
         return f"<ClientRequest for {self.model}, {'stream' if self.stream else 'unary'}>"
 
-    @property
-    def characters(self) -> int:
-        """The characters of all texts in the messages."""
-        return characters_of(msgspec.json.decode(self.fields["messages"]))
+    def with_fields(self, fields: dict[str, msgspec.Raw]) -> ClientRequest:
+        """The same request, but for its fields."""
+        other = copy(self)
+        other.fields = fields
+        other._chat = None
+        return other
 
     @property
     def chat(self) -> ChatRequest:
         """In neutral words, for a backend of another format. Raises `BadRequest`."""
         if self._chat is None:
-            self._chat = self.dialect.chat_of(self.fields)
+            self._watched = _Watched(self.fields)
+            self._chat = self.dialect.chat_of(self._watched)
         return self._chat
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Fields that say something and are not in the neutral words. Raises `BadRequest`."""
+        if self.chat and self._watched.all_seen:
+            return ()
+        seen = self._watched.seen | _OURS
+        return tuple(name for name, raw in self.fields.items() if name not in seen and not says_nothing(raw))
+
+
+class _Watched(dict[str, msgspec.Raw]):
+    """Fields that remember which of them were looked at."""
+
+    def __init__(self, fields: Fields | None = None) -> None:
+        super().__init__(fields or {})
+        self.seen: set[str] = set()
+        self.all_seen = False
+
+    def __getitem__(self, name: str) -> msgspec.Raw:
+        self.seen.add(name)
+        return super().__getitem__(name)
+
+    def items(self) -> Any:
+        self.all_seen = True
+        return super().items()
+
+
+def says_nothing(raw: msgspec.Raw) -> bool:
+    """Is a field's value null, or an empty one?"""
+    return len(raw) <= _SHORT and bytes(raw) in _NOTHING
 
 
 def cut_apart(body: bytes) -> dict[str, msgspec.Raw]:

@@ -1,7 +1,9 @@
 """OpenAI's chat completions, as OpenAI and the many who imitate it speak them.
 
 - A request's own fields win over the profile's; `model`, `messages` and `stream` are ours; what we do
-  not know passes untouched.
+  not know passes untouched. Two things that neutral messages may hold are not OpenAI's: state of another
+  format's backend (`wire.state`) is left out, and what of a tool's result is no text moves to the user
+  message that follows, after a line that names the call. A file by its address raises ValueError.
 - A stream's terminal marker is a ``finish_reason`` for every choice asked for. ``[DONE]`` alone is none.
   Once it has come, nothing that follows can make the answer a failure; only usage is still read.
 - A ``finish_reason`` of `ERROR_REASONS` and an ``error`` in any event are failures, classed as if they
@@ -10,6 +12,7 @@
   first, after another one, inside a tool call, or with `strict`, it is a failure.
 - Of an event each choice makes one chunk, an event without choices one chunk without content; the first
   carries the event's own bytes, framed anew. A comment or an event without data makes none.
+- Citations are told as they come, probabilities entry by entry, the tier wherever it is named.
 - Nulls stand for what is missing, empty strings for no ``finish_reason``, id or name. Usage that is all
   zero is no usage. Invalid UTF-8 becomes U+FFFD, halves of surrogate pairs are joined across deltas.
 - Tool calls without an index are numbered as they begin; the old ``function_call`` is call 0.
@@ -22,7 +25,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -32,11 +35,15 @@ from understudy.core.outcome import Failure
 from understudy.errors import FailureKind, ProtocolViolation
 from understudy.wire.chat import ChatChunk, ChatRequest, Malformed, ToolCallDelta, Usage
 from understudy.wire.refusal import classify_error_object
+from understudy.wire.sniffing import sniff, what_else
 from understudy.wire.sse import Event, EventStream, framed, sound
+from understudy.wire.state import is_tagged
 from understudy.wire.surrogates import SurrogateHalves
+from understudy.wire.thoughts import without_state
 
 __all__ = [
     "ERROR_REASONS",
+    "NAME",
     "PATH",
     "Malformed",
     "StreamDecoder",
@@ -45,9 +52,12 @@ __all__ = [
     "encode_native",
     "encode_request",
     "headers",
+    "left_out",
+    "path",
     "sniff",
 ]
 
+NAME = "openai"
 PATH = "/chat/completions"
 
 ERROR_REASONS = frozenset(
@@ -73,11 +83,16 @@ EMPTY_REASONS = frozenset(
     }
 )
 
-_BOM = b"\xef\xbb\xbf"
+_TAGGED = re.compile(rb'"data"\s*:\s*"understudy\.')
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
 # Requests
+
+
+def path(model: str, stream: bool) -> str:
+    """What follows the base URL: the same for every request."""
+    return PATH
 
 
 def headers(key: str | None) -> dict[str, str]:
@@ -103,9 +118,10 @@ def encode_request(
 ) -> bytes:
     """The JSON body; `defaults` fill what the request leaves out.
 
-    Raises TypeError for a value that JSON does not know.
+    Raises ValueError for a file by its address, TypeError for a value that JSON does not know.
     """
-    body = {**defaults, **request.fields, "model": model, "messages": request.messages, "stream": stream}
+    messages = _plain_messages(request.messages)
+    body = {**defaults, **request.fields, "model": model, "messages": messages, "stream": stream}
     if not stream:
         body.pop("stream_options", None)
     elif include_usage:
@@ -116,6 +132,55 @@ def encode_request(
         return json.dumps(body, default=_plain, separators=(",", ":")).encode()
 
 
+def left_out(request: ChatRequest) -> tuple[str, ...]:
+    """Nothing: the neutral words are this format's own."""
+    return ()
+
+
+def _plain_messages(messages: Sequence[Any]) -> Sequence[Any]:
+    """The messages in the words that every backend of this format has."""
+    plain: list[Any] = []
+    moved: list[Any] = []  # from the results of tools
+    for message in messages:
+        if not isinstance(message, Mapping):
+            return messages
+        is_result = message.get("role") == "tool"
+        if moved and not is_result:
+            message, moved = _with_moved(message, moved, plain), []
+        if isinstance(message.get("content"), list | tuple):
+            message, more = _plain_parts(message, is_result)
+            moved += more
+        plain.append(without_state(message))
+    return [*plain, {"role": "user", "content": moved}] if moved else plain
+
+
+def _plain_parts(message: Mapping[str, Any], is_result: bool) -> tuple[Mapping[str, Any], list[Any]]:
+    """The message, and what of it has to move. Raises ValueError for a file by its address."""
+    parts = message["content"]
+    if any(isinstance(part, Mapping) and "file_url" in (part.get("file") or ()) for part in parts):
+        raise ValueError("OpenAI chat takes no file by its address (file_url)")
+    moved = [part for part in parts if is_result and _kind(part) != "text"]
+    if not moved:
+        return message, []
+    named = {"type": "text", "text": f"From the result of the tool call {message.get('tool_call_id')}:"}
+    texts = [part["text"] for part in parts if _kind(part) == "text"]
+    return {**message, "content": "\n\n".join(texts)}, [named, *moved]
+
+
+def _kind(part: object) -> object:
+    return part.get("type") if isinstance(part, Mapping) else None
+
+
+def _with_moved(message: Mapping[str, Any], moved: list[Any], plain: list[Any]) -> Mapping[str, Any]:
+    """The message that follows the results, with what is moved if it is the user's."""
+    if message.get("role") != "user":
+        plain.append({"role": "user", "content": moved})
+        return message
+    content = message.get("content") or ()
+    own = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return {**message, "content": [*moved, *own]}
+
+
 def encode_native(
     fields: Mapping[str, msgspec.Raw],
     *,
@@ -124,14 +189,33 @@ def encode_native(
     include_usage: bool,
     defaults: Mapping[str, Any] = _NO_FIELDS,
 ) -> bytes:
-    """The body of a request that came in this format: its fields as they came, the `model` ours."""
+    """The body of a request that came in this format: its fields as they came, the `model` ours.
+
+    State that another format's backend handed to the client stays out.
+    """
     body: dict[str, Any] = {**defaults, **fields, "model": model}
     if not stream:
         body.pop("stream_options", None)
     elif include_usage:
         options = msgspec.json.decode(body["stream_options"]) if "stream_options" in fields else None
         body["stream_options"] = {**(options or {}), "include_usage": True}
+    if _TAGGED.search(fields["messages"]):
+        body["messages"] = [_without_tagged(message) for message in msgspec.json.decode(fields["messages"])]
     return msgspec.json.encode(body)
+
+
+def _without_tagged(message: dict[str, Any]) -> dict[str, Any]:
+    details = message.get("reasoning_details")
+    if not isinstance(details, list):
+        return message
+    bare = {name: value for name, value in message.items() if name != "reasoning_details"}
+    own = [entry for entry in details if not _is_tagged(entry)]
+    return {**bare, "reasoning_details": own} if own else bare
+
+
+def _is_tagged(entry: object) -> bool:
+    data = entry.get("data") if isinstance(entry, dict) else None
+    return isinstance(data, str) and is_tagged(data)
 
 
 def _plain(value: object) -> object:
@@ -168,6 +252,7 @@ class _Message(msgspec.Struct, gc=False):
     tool_calls: list[_Call | None] | None = None
     function_call: _Function | None = None
     audio: Any = None
+    annotations: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -175,11 +260,13 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Message | None = None
     message: _Message | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
     error: Any = None
 
 
 class _Details(msgspec.Struct, gc=False):
     cached_tokens: float | None = None
+    cache_write_tokens: float | None = None
     reasoning_tokens: float | None = None
 
 
@@ -208,6 +295,7 @@ class _Body(msgspec.Struct, gc=False):
     type: str | None = None
     model: str | None = None
     id: str | None = None
+    service_tier: Any = None
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -238,6 +326,7 @@ def _decode_leniently(data: bytes) -> _Body:
         type=_if_fits(fields.get("type"), str),
         model=_if_fits(fields.get("model"), str),
         id=_if_fits(fields.get("id"), str),
+        service_tier=fields.get("service_tier"),
     )
 
 
@@ -282,7 +371,15 @@ class _Choices:
             if choice is not None:
                 chunks.append(self._read(choice, position, body, usage, raw))
                 usage, raw = None, b""
-        return chunks or [ChatChunk(usage=usage, model=body.model or None, id=body.id or None, raw=raw)]
+        return chunks or [
+            ChatChunk(
+                usage=usage,
+                model=body.model or None,
+                id=body.id or None,
+                raw=raw,
+                service_tier=_tier(body),
+            )
+        ]
 
     def _read(
         self, choice: _Choice, position: int, body: _Body, usage: Usage | None, raw: bytes
@@ -327,6 +424,9 @@ class _ChoiceReader:
             body.model or None,
             body.id or None,
             raw,
+            _logprobs(choice),
+            _entries(message.annotations),
+            service_tier=_tier(body),
         )
 
     def _whole(self, kind: str, piece: str, finish_reason: str | None) -> str:
@@ -382,6 +482,20 @@ def _reason(choice: _Choice) -> str | None:
     return None if not reason or reason == "null" else reason
 
 
+def _tier(body: _Body) -> str | None:
+    return body.service_tier if isinstance(body.service_tier, str) else None
+
+
+def _logprobs(choice: _Choice) -> tuple[Any, ...]:
+    """Its entries, of text and of refusal; () in the shape of older completions."""
+    said = choice.logprobs
+    return _entries(said.get("content")) + _entries(said.get("refusal")) if isinstance(said, dict) else ()
+
+
+def _entries(value: object) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list) else ()
+
+
 def _texts(message: _Message) -> tuple[str, str]:
     """Text and reasoning. Of the two names for reasoning only one is read, for some send both alike."""
     reasoning = message.reasoning_content or message.reasoning or ""
@@ -429,6 +543,7 @@ def usage_of(body: _Body) -> Usage | None:
         tokens_out,
         reasoning_tokens=_count(completion.reasoning_tokens),
         cached_tokens=_count(prompt.cached_tokens or usage.prompt_cache_hit_tokens),
+        cache_write_tokens=_count(prompt.cache_write_tokens),
     )
 
 
@@ -573,7 +688,7 @@ def decode_unary(
         answer = _decode(body)
         error = _error_in(answer, body)
     except (ValueError, RecursionError):
-        return Failure(FailureKind.PROTOCOL, _what_else(body))
+        return Failure(FailureKind.PROTOCOL, what_else(body))
     if error is not None:
         return classify_error_object(error, rules=rules, secrets=secrets)
     if answer.choices is msgspec.UNSET and not (answer.object or "").startswith("chat.completion"):
@@ -584,35 +699,6 @@ def decode_unary(
     return _Choices(choices).chunks(answer, sound(body))
 
 
-def _what_else(body: bytes) -> str:
-    start = body.lstrip()[:1]
-    if start == b"<":
-        return "the answer is a web page"
-    return "the answer is cut or malformed JSON" if start == b"{" else "the answer is no JSON object"
-
-
 def empty_is_legitimate(finish_reason: str | None) -> bool:
     """May an answer that ended so be without content? A length and a policy stop explain it."""
     return finish_reason is not None and finish_reason.lower() in EMPTY_REASONS
-
-
-_FIELDS = (b"data", b"event", b"id", b"retry")
-_FIELD = re.compile(rb"(?:data|event|id|retry)?[:\r\n]")
-
-
-def sniff(content_type: str | None, first_bytes: bytes) -> Literal["sse", "json", "unknown"]:
-    """What a body is, going by its first bytes; the content type decides only while these say nothing."""
-    start = first_bytes.removeprefix(_BOM).lstrip()
-    if start.startswith(b"{"):
-        return "json"
-    if _FIELD.match(start):
-        return "sse"
-    if not _BOM.startswith(start):
-        return "sse" if any(name.startswith(start) for name in _FIELDS) else "unknown"
-    return _kind_of_type((content_type or "").partition(";")[0].strip().lower())
-
-
-def _kind_of_type(content_type: str) -> Literal["sse", "json", "unknown"]:
-    if content_type == "text/event-stream":
-        return "sse"
-    return "json" if content_type.endswith("json") else "unknown"

@@ -9,14 +9,16 @@
 4. A written stream's usage comes after all else, in an event of its own without choices, to clients that
    asked for it. A native stream brings its own or has none. Both end with exactly one ``[DONE]``.
 5. A tool call without an id gets one, the same in every answer to that request.
-6. Reasoning goes out as ``reasoning_content``, the name that most clients read.
+6. Reasoning goes out as ``reasoning_content``, the name that most clients read. State that only another
+   format's backend understands goes out as entries of ``reasoning_details``, and is read back from there.
+7. A failure is the last event of a stream, which no ``[DONE]`` follows.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -34,6 +36,8 @@ from understudy.wire.dialect import (
     cut_apart,
     whole_calls,
 )
+from understudy.wire.openai_error import write_error
+from understudy.wire.state import FIELD, ProviderState, tagged, untagged
 
 __all__ = [
     "ERROR_FIELDS",
@@ -41,7 +45,6 @@ __all__ = [
     "PASSED_ON",
     "StreamWriter",
     "chat_of",
-    "error_event",
     "read_request",
     "write_answer",
     "write_error",
@@ -122,15 +125,32 @@ def _given(fields: Fields, name: str) -> msgspec.Raw:
 
 
 def chat_of(fields: Fields) -> ChatRequest:
-    """The whole request, which is in neutral words already. Raises `BadRequest`."""
+    """The whole request, which is in neutral words but for state. Raises `BadRequest`."""
     for position, message in enumerate(checked("messages", fields["messages"], _WHOLE_MESSAGES)):
         if message.role == "tool" and message.tool_call_id is None:
             where = f"messages[{position}].tool_call_id"
             raise BadRequest(f"{where}: a tool's message must name its call", where)
     return ChatRequest(
-        checked("messages", fields["messages"], _ANY),
+        [_with_state(message) for message in checked("messages", fields["messages"], _ANY)],
         {name: checked(name, raw, _ANY) for name, raw in fields.items() if name not in _OURS},
     )
+
+
+def _with_state(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with what its ``reasoning_details`` hold of state, and without them."""
+    details = message.pop("reasoning_details", None)
+    message.pop(FIELD, None)
+    states = [state for entry in details if (state := _state(entry))] if isinstance(details, list) else []
+    return {**message, FIELD: [state.to_dict() for state in states]} if states else message
+
+
+def _state(entry: object) -> ProviderState | None:
+    match entry:
+        case {"format": "understudy", "data": str(word), "text": str(text)}:
+            return untagged(word, text)
+        case {"format": "understudy", "data": str(word)}:
+            return untagged(word)
+    return None
 
 
 # Streams
@@ -164,6 +184,9 @@ class StreamWriter:
             return _DONE
         return self._framed([], usage=_usage(usage)) + _DONE
 
+    def fail(self, reply: ErrorReply) -> bytes:
+        return b"data: " + write_error(reply) + b"\n\n"
+
     def _native(self, chunk: ChatChunk) -> bytes:
         if chunk.raw is None:
             return self._event(chunk)
@@ -179,10 +202,10 @@ class StreamWriter:
         choice = {
             "index": chunk.index,
             "delta": self._delta(chunk),
-            "logprobs": None,
+            "logprobs": _logprobs(chunk.logprobs),
             "finish_reason": chunk.finish_reason,
         }
-        return self._framed([choice])
+        return self._framed([choice], **({"service_tier": chunk.service_tier} if chunk.service_tier else {}))
 
     def _delta(self, chunk: ChatChunk) -> dict[str, Any]:
         delta: dict[str, Any] = {}
@@ -199,6 +222,10 @@ class StreamWriter:
             delta["tool_calls"] = [self._call(chunk.index, call) for call in chunk.tool_calls]
         if chunk.audio:
             delta["audio"] = chunk.audio
+        if chunk.annotations:
+            delta["annotations"] = chunk.annotations
+        if chunk.state:
+            delta["reasoning_details"] = list(map(_detail, chunk.state))
         return delta
 
     def _call(self, choice: int, call: ToolCallDelta) -> dict[str, Any]:
@@ -232,7 +259,20 @@ def _says_something(chunk: ChatChunk) -> bool:
         or chunk.tool_calls
         or chunk.refusal
         or chunk.audio
+        or chunk.annotations
+        or chunk.logprobs
+        or chunk.state
     )
+
+
+def _logprobs(entries: Sequence[Any]) -> dict[str, Any] | None:
+    return {"content": entries, "refusal": None} if entries else None
+
+
+def _detail(state: ProviderState) -> dict[str, Any]:
+    """A state as an entry of ``reasoning_details``, as some backends of this format hand out theirs."""
+    entry = {"type": "reasoning.encrypted", "format": "understudy", "data": tagged(state)}
+    return entry | ({"text": state.text} if state.text else {})
 
 
 def _answer_id(request: ClientRequest) -> str:
@@ -248,16 +288,17 @@ def _tool_call(request: ClientRequest, choice: int, call: ToolCallDelta) -> dict
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
+    written = {"cache_write_tokens": usage.cache_write_tokens} if usage.cache_write_tokens else {}
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, **written},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
-# Whole answers and errors
+# Whole answers
 
 
 def write_answer(chunks: Sequence[ChatChunk], usage: Usage | None, request: ClientRequest) -> bytes:
@@ -272,6 +313,8 @@ def write_answer(chunks: Sequence[ChatChunk], usage: Usage | None, request: Clie
         "model": next((chunk.model for chunk in chunks if chunk.model), None) or request.model,
         "choices": [_choice(index, choices[index], request) for index in sorted(choices)],
     }
+    if tier := next((chunk.service_tier for chunk in chunks if chunk.service_tier), None):
+        body["service_tier"] = tier
     if usage is not None:
         body["usage"] = _usage(usage)
     return msgspec.json.encode(body)
@@ -292,36 +335,16 @@ def _choice(index: int, chunks: list[ChatChunk], request: ClientRequest) -> dict
         message["tool_calls"] = calls
     if audio := next((chunk.audio for chunk in chunks if chunk.audio), None):
         message["audio"] = audio
+    if annotations := [entry for chunk in chunks for entry in chunk.annotations]:
+        message["annotations"] = annotations
+    if details := [_detail(state) for chunk in chunks for state in chunk.state]:
+        message["reasoning_details"] = details
     return {
         "index": index,
         "message": message,
-        "logprobs": None,
+        "logprobs": _logprobs([entry for chunk in chunks for entry in chunk.logprobs]),
         "finish_reason": next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None),
     }
-
-
-def write_error(reply: ErrorReply) -> bytes:
-    """``{"error": {…}}``, as the body of an answer with the reply's status."""
-    return msgspec.json.encode({"error": _error(reply)})
-
-
-def error_event(reply: ErrorReply) -> bytes:
-    """The same as the last event of a stream, which no ``[DONE]`` follows."""
-    return b"data: " + write_error(reply) + b"\n\n"
-
-
-def _error(reply: ErrorReply) -> Mapping[str, Any]:
-    named = {"message": reply.message, "type": _type(reply), "param": reply.param, "code": reply.code}
-    return {**reply.details, **named}
-
-
-def _type(reply: ErrorReply) -> str:
-    """OpenAI's word for what went wrong; a refused key is an invalid request there."""
-    if reply.code == "insufficient_quota":
-        return reply.code
-    if reply.status >= 500:
-        return "service_unavailable_error" if reply.status == 503 else "server_error"
-    return "rate_limit_error" if reply.status == 429 else "invalid_request_error"
 
 
 _DIALECT = cast("Dialect", sys.modules[__name__])

@@ -7,7 +7,9 @@
   The first row that matches decides, so the more exact ones stand before the more general.
 - An error inside a 200 body or stream is classed as if it had come as a status: the one it names, else
   the one its words stand for; without either every row is tried, and what none knows is a
-  `server_error`. `Failure.status` is the status the object names itself, None if it names none.
+  `server_error`. `Failure.status` is the status the object names itself, None if it names none. Where a
+  format's own words leave no doubt, its decoder says the kind, and only a user's rules come before it.
+- When to come back is said by the headers, else by the body (`wire.retry_after`).
 - Messages are one short line for people; bodies are cut at 64 KiB; keys in both are masked.
 - A 400 that names a field which we added on our own account asks for it to be dropped.
 """
@@ -26,7 +28,7 @@ from understudy.core.outcome import Failure
 from understudy.errors import FailureKind
 from understudy.wire.complaint import Complaint, read, read_value
 from understudy.wire.masking import mask, mask_bytes
-from understudy.wire.retry_after import retry_after
+from understudy.wire.retry_after import retry_after, retry_delay
 
 __all__ = ["TABLE", "Row", "classify", "classify_error_object", "mask", "retry_after"]
 
@@ -147,7 +149,8 @@ TABLE: tuple[Row, ...] = (
         "openai",
         _FILTER,
         _POLICY,
-        "content_policy_violation moderation_blocked invalid_prompt",
+        "content_policy_violation moderation_blocked invalid_prompt image_content_policy_violation"
+        " bio_policy misalignment_policy_violation",
         r"potentially violating our usage policy",
     ),
     _row("anthropic", _FILTER, _POLICY, wording=r"blocked by content filtering policy"),
@@ -176,7 +179,10 @@ TABLE: tuple[Row, ...] = (
 
 # The statuses that words stand for where an error comes without one.
 _WORDS = {
-    400: "invalid_request_error bad_request badrequesterror invalid_argument failed_precondition",
+    400: "invalid_request_error bad_request badrequesterror invalid_argument failed_precondition"
+    " invalid_image invalid_image_format invalid_base64_image invalid_image_url invalid_image_mode"
+    " image_too_large image_too_small image_parse_error image_file_too_large image_file_not_found"
+    " unsupported_image_media_type empty_image_file failed_to_download_image",
     401: "unauthorized unauthenticated authenticationerror",
     403: "permission_error permissions_error permission_denied permissiondeniederror",
     404: "not_found not_found_error notfounderror",
@@ -236,7 +242,7 @@ def classify(
         kind=kind,
         message=_message(status, mask(complaint.summary[:SUMMARY_LIMIT], secrets)),
         status=status,
-        retry_after=retry_after(headers, wall=wall) if kind in _SAID_TO_WAIT else None,
+        retry_after=_wait(kind, retry_after(headers, wall=wall), text),
         body=mask_bytes(body[:BODY_LIMIT], secrets) or None,
         drop_field=_unknown_field(status, text, asked_fields)
         if kind is FailureKind.INVALID_REQUEST
@@ -245,22 +251,35 @@ def classify(
 
 
 def classify_error_object(
-    error: object, *, rules: Sequence[ErrorRule] = (), secrets: Sequence[str] = ()
+    error: object,
+    *,
+    kind: FailureKind | None = None,
+    rules: Sequence[ErrorRule] = (),
+    secrets: Sequence[str] = (),
 ) -> Failure:
-    """What an error inside a 200 body or stream means; `error` is its decoded value."""
+    """What an error inside a 200 body or stream means; `error` is its decoded value, `kind` what it is
+    beyond doubt."""
     body = _encoded(error)
     complaint = read_value(error)
     status = complaint.status or next(
         (_STATUS_OF_WORD[word] for word in complaint.words if word in _STATUS_OF_WORD), None
     )
+    kind = _ruled(rules, status, body.decode()) or kind or _kind(status, complaint)
     return Failure(
-        kind=_ruled(rules, status, body.decode()) or _kind(status, complaint),
+        kind=kind,
         message=_message(complaint.status, mask(complaint.summary[:SUMMARY_LIMIT], secrets))
         or "an error without a message",
         status=complaint.status,
+        retry_after=_wait(kind, None, body[:BODY_LIMIT].decode(errors="replace")),
         body=mask_bytes(body[:BODY_LIMIT], secrets),
         in_stream=True,
     )
+
+
+def _wait(kind: FailureKind, said: float | None, body: str) -> float | None:
+    if kind not in _SAID_TO_WAIT:
+        return None
+    return retry_delay(body) if said is None else said
 
 
 def _encoded(error: object) -> bytes:

@@ -1,4 +1,4 @@
-"""When a backend says it may be asked again: headers to seconds from arrival.
+"""When a backend says it may be asked again: headers, or else the body, to seconds from arrival.
 
 The first of these that makes sense decides:
 
@@ -7,6 +7,8 @@ The first of these that makes sense decides:
 3. the reset of a dimension whose remaining count is 0 (``x-ratelimit-remaining-tokens`` with
    ``x-ratelimit-reset-tokens``, ``anthropic-ratelimit-tokens-remaining`` with ``…-reset``): a duration
    such as ``6m0s``, plain seconds, an instant since 1970, or a date. Of several the latest.
+
+Where the headers say nothing, Google's ``RetryInfo`` among an error's details may (`retry_delay`).
 
 Zero, a negative number and a date that has passed mean one second. What is neither a finite number
 nor a date means nothing. A date is measured from the answer's own ``Date``, so that the backend's
@@ -25,6 +27,7 @@ from email.utils import parsedate_to_datetime
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_RETRY_INFO = re.compile(r'retryDelay\\*"\s*:\s*\\*"([^"\\]{1,40})')
 _REMAINING = re.compile(
     r"(?P<before>x-ratelimit|anthropic-ratelimit)(?P<dimension>-[\w-]+)?-remaining(?P<after>-[\w-]+)?"
 )
@@ -43,6 +46,13 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
         return _ahead(seconds)
     resets = [reset for reset in _resets(headers, now) if reset is not None]
     return _ahead(max(resets)) if resets else None
+
+
+def retry_delay(body: str) -> float | None:
+    """The `retryDelay` of an error's body, which may be cut short, or be a string inside another's."""
+    matched = _RETRY_INFO.search(body)
+    seconds = _duration(matched[1]) if matched else None
+    return None if seconds is None else _ahead(seconds)
 
 
 def _now(headers: Mapping[str, str], wall: float) -> float:

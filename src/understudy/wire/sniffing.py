@@ -22,6 +22,14 @@ def sniff(content_type: str | None, first_bytes: bytes) -> Literal["sse", "json"
     return _kind_of_type((content_type or "").partition(";")[0].strip().lower())
 
 
+def what_else(body: bytes) -> str:
+    """What a body is that should have been a whole answer, for people."""
+    start = body.lstrip()[:1]
+    if start == b"<":
+        return "the answer is a web page"
+    return "the answer is cut or malformed JSON" if start == b"{" else "the answer is no JSON object"
+
+
 def _kind_of_type(content_type: str) -> Literal["sse", "json", "unknown"]:
     if content_type == "text/event-stream":
         return "sse"
