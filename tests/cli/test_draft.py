@@ -133,8 +133,9 @@ class TestKeys:
 
 
 class TestModel:
-    def test_another_one_starts_without_the_former_ones_context_limit(self) -> None:
-        profile = StandardProfile("saved", "openai", "m", settings={"context-limit": 1000, "timeout_ms": 5})
+    def test_another_one_starts_without_the_former_ones_facts(self) -> None:
+        facts = {"context-limit": 1000, "max-output": 10, "supports": ["tools"], "tokenizer": "qwen"}
+        profile = StandardProfile("saved", "openai", "m", settings={**facts, "timeout_ms": 5})
         draft = Draft.of(profile)
 
         assert draft.with_model("n").settings == {"timeout_ms": 5}

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from understudy.config.aliases import ALIASES, SPOKEN, Alias, WireFormat
+from understudy.config.aliases import ALIASES, Alias, WireFormat
 from understudy.core.shapes import BASE_URL, VARIABLE
 
 
@@ -28,10 +28,6 @@ def test_a_key_travels_encrypted_or_not_at_all(alias: Alias) -> None:
 
 def test_every_wire_format_is_a_name_too() -> None:
     assert {ALIASES[str(wire_format)].wire_format for wire_format in WireFormat} == set(WireFormat)
-
-
-def test_this_version_speaks_them_all() -> None:
-    assert set(WireFormat) == SPOKEN
 
 
 def test_usage_is_not_asked_of_those_who_refuse_the_field() -> None:

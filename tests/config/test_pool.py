@@ -86,16 +86,6 @@ class TestProblems:
             "(export GROQ_API_KEY=… before starting)"
         )
 
-    def test_a_language_not_spoken_is_missing_even_with_a_key(self) -> None:
-        pool = make_pool(balancer("a", "b"), [member("a"), member("b", "gemini")], {"GEMINI_API_KEY": "k"})
-
-        assert pool.members[1].problem == (
-            SkipReason.MISSING,
-            "provider gemini speaks a wire format this version does not",
-        )
-        assert pool.members[1].key is None
-        assert pool.members[1].hint == "this version speaks anthropic, openai; many providers offer that too"
-
     def test_authorities_that_are_not_there_are_told_before_any_request(self, tmp_path: Path) -> None:
         there = tmp_path / "ca.pem"
         there.write_text("")
@@ -127,7 +117,7 @@ class TestProblems:
         assert caught.value.message == (
             'no member of lb can be used: x: no profile named "x" was given; '
             "b: environment variable GROQ_API_KEY is not set; "
-            "c: provider gemini speaks a wire format this version does not"
+            "c: environment variable GEMINI_API_KEY is not set"
         )
         assert caught.value.hint == "export GROQ_API_KEY=… before starting"
 

@@ -19,7 +19,7 @@ from understudy.config.aliases import ALIASES
 from understudy.config.checks import KEY_SETTINGS, hint_of
 from understudy.config.profile import StandardProfile
 from understudy.config.secret import InlineKey, KeyFile, Secret, resolve, shown
-from understudy.core.settings import lookup, nearest
+from understudy.core.settings import FACTS, lookup, nearest
 from understudy.core.shapes import TEXT
 from understudy.errors import ConfigurationError
 from understudy.wire.masking import mask
@@ -79,7 +79,7 @@ class Draft:
             TEXT.check(model)
         except ValueError:
             raise ConfigurationError(f"model must be {TEXT.description}") from None
-        return replace(self, model=model, settings=self._settings("context-limit"))
+        return replace(self, model=model, settings=self._settings(*FACTS))
 
     def with_base_url(self, url: str) -> Draft:
         checked = lookup("base-url").parse(url)

@@ -7,7 +7,7 @@ and `pool` brings a profile together with its members and keys. `schema` and `re
 same rules down for others.
 """
 
-from understudy.config.aliases import ALIASES, SPOKEN, Alias, WireFormat
+from understudy.config.aliases import ALIASES, Alias, WireFormat
 from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
 from understudy.config.profile import LoadBalancerProfile, Profile, StandardProfile
 from understudy.config.profile_file import parse_profile, to_document, to_text
@@ -25,7 +25,6 @@ from understudy.config.store import HOME_VARIABLE, ProfileStore, config_dir, is_
 __all__ = [
     "ALIASES",
     "HOME_VARIABLE",
-    "SPOKEN",
     "Alias",
     "InlineKey",
     "KeyFile",

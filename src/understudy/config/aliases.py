@@ -25,10 +25,6 @@ class WireFormat(StrEnum):
     OPENAI_RESPONSES = "openai-responses"
 
 
-SPOKEN = frozenset({WireFormat.OPENAI, WireFormat.ANTHROPIC, WireFormat.GEMINI, WireFormat.OPENAI_RESPONSES})
-"""The wire formats that this version can answer through."""
-
-
 @dataclass(frozen=True, slots=True)
 class Alias:
     """One provider. `base_url` None: every customer has an address of their own.

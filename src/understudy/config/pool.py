@@ -1,7 +1,7 @@
 """A profile with its members found and their keys resolved: what a balancer starts from.
 
-1. A member that can't be used (its file missing or broken, its key not to be had, its wire format not
-   spoken by this version) is kept in its place with the reason, and warned about once.
+1. A member that can't be used (its file missing or broken, its authorities not there, its key not to be had)
+   is kept in its place with the reason, and warned about once.
 2. Only a pool with no usable member at all is an error; it names each member and its reason.
 3. A member that is itself a load balancer is an error, whatever the others are.
 4. The same member listed twice has two places: ``synthetic`` and ``synthetic#2``.
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from understudy.config.aliases import SPOKEN
 from understudy.config.problem import place
 from understudy.config.profile import LoadBalancerProfile, Profile, StandardProfile, source_of
 from understudy.config.secret import Secret, resolve, shown
@@ -24,8 +23,6 @@ from understudy.core.settings import Layers, nearest
 from understudy.errors import ConfigurationError, ProfileError, SkipReason
 
 Problem = tuple[SkipReason, str]
-
-_SPOKEN_HINT = f"this version speaks {', '.join(sorted(SPOKEN))}; many providers offer that too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +137,7 @@ def _slots(
 
 
 def _slot(position: str, profile: StandardProfile, environ: Mapping[str, str]) -> MemberSlot:
-    """There are four cases: not spoken, no such authorities, no key to be had, and usable."""
-    if profile.wire_format not in SPOKEN:
-        message = f"provider {profile.provider} speaks a wire format this version does not"
-        return MemberSlot(position, profile, problem=(SkipReason.MISSING, message), hint=_SPOKEN_HINT)
+    """There are three cases: no such authorities, no key to be had, and usable."""
     if profile.ca_file is not None and not profile.ca_file.is_file():
         message = f"ca-file {profile.ca_file} is not there"
         return MemberSlot(position, profile, problem=(SkipReason.MISSING, message))
