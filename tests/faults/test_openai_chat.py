@@ -186,7 +186,7 @@ def test_a_call_is_what_the_request_asks_for() -> None:
 
 @pytest.mark.parametrize(("asked", "given"), [(128, 128), (129, 1), (10**30, 1), (0, 1), (True, 1), ("3", 1)])
 def test_choices_beyond_reason_count_as_not_given(asked: object, given: int) -> None:
-    assert openai_chat.read_call({"model": "m", "n": asked}).choices == given
+    assert openai_chat.read_call({"model": "m", "n": asked}, "/chat/completions", {}).choices == given
 
 
 def test_what_makes_no_sense_in_a_request_counts_as_not_given() -> None:

@@ -9,7 +9,6 @@ from understudy.wire.chat import (
     ChatRequest,
     ToolCallDelta,
     Usage,
-    characters_of,
     estimate_tokens,
 )
 
@@ -55,24 +54,6 @@ def test_one_choice_unless_more_were_asked_for(n: object, choices: int) -> None:
 def test_usage_is_wanted_only_where_it_was_asked_for(options: object, wants: bool) -> None:
     assert ChatRequest(MESSAGES, {"stream_options": options}).wants_usage is wants
     assert ChatRequest(MESSAGES).wants_usage is False
-
-
-@pytest.mark.parametrize(
-    ("value", "characters"),
-    [
-        ("four", 4),
-        ("", 0),
-        (None, 0),
-        (12345, 0),
-        (True, 0),
-        ({"role": "user", "content": "Hi"}, 6),
-        (["a", ("bc", {"d": ["efg"]})], 6),
-        ({"content": [{"type": "text", "text": "Hello"}, {"n": 1.5}]}, 9),
-    ],
-)
-def test_all_texts_inside_are_counted_however_deep(value: object, characters: int) -> None:
-    assert characters_of(value) == characters
-    assert ChatRequest([{"content": value}, {"content": value}]).characters == 2 * characters
 
 
 @pytest.mark.parametrize(

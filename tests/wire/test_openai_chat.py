@@ -405,7 +405,7 @@ class TestNativeRequest:
         assert body == rb'{"model":"m","messages":[ {"reasoning_details":[{"data":"\u00e9"}]} ]}'
 
 
-class TestNativeRequest:
+class TestNativeFields:
     def encoded(self, body: bytes, **how: Any) -> bytes:
         how = {"model": "m", "stream": True, "include_usage": False, **how}
         return encode_native(cut_apart(body), **how)

@@ -199,8 +199,9 @@ def encode_native(
     elif include_usage:
         options = msgspec.json.decode(body["stream_options"]) if "stream_options" in fields else None
         body["stream_options"] = {**(options or {}), "include_usage": True}
-    if _TAGGED.search(fields["messages"]):
-        body["messages"] = [_without_tagged(message) for message in msgspec.json.decode(fields["messages"])]
+    messages = fields.get("messages")
+    if messages is not None and _TAGGED.search(messages):
+        body["messages"] = [_without_tagged(message) for message in msgspec.json.decode(messages)]
     return msgspec.json.encode(body)
 
 
