@@ -329,20 +329,24 @@ class Exchange:
         return held
 
     def _note(self, chunk: ChatChunk) -> None:
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        elif self.usage is None:
+            self._estimate(chunk)
+        if chunk.reasoning:
+            self._visible_reasoning = True
+        if chunk.model is not None:
+            self.model = chunk.model
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+
+    def _estimate(self, chunk: ChatChunk) -> None:
         for text in (chunk.text, chunk.reasoning, chunk.refusal):
             if text:
                 self._weigh(text)
         for call in chunk.tool_calls:
             self._weigh(call.arguments)
             self._weigh(call.name or "")
-        if chunk.reasoning:
-            self._visible_reasoning = True
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.model is not None:
-            self.model = chunk.model
-        if chunk.finish_reason is not None:
-            self.finish_reason = chunk.finish_reason
 
     def _weigh(self, text: str) -> None:
         """Rule 9."""
