@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ async def test_f02_a_connection_that_is_not_taken_is_bounded_by_the_connect_cloc
 ) -> None:
     with full_port() as port:
         urls = {"lead": f"http://127.0.0.1:{port}/v1"}
-        patient = {"timeout_ms": 20000, "unary_timeout_ms": 20000}
+        patient: dict[str, Any] = {"timeout_ms": 20000, "unary_timeout_ms": 20000}
         async with gateway_theatre(speaks=protocol, urls=urls, **patient) as house:
             began = time.monotonic()
             reply = await house.ask(protocol, stream=streamed)
@@ -76,7 +77,7 @@ async def test_f55_a_flap_is_served_by_the_other_and_the_lead_is_back_soon_after
     protocol: Protocol, streamed: bool
 ) -> None:
     """Down for the first half; twenty calls at intervals; time a hundredfold."""
-    shorter = {"circuit_breaker_recovery_timeout_ms": 300, "failover_retry_count": 1}
+    shorter: dict[str, Any] = {"circuit_breaker_recovery_timeout_ms": 300, "failover_retry_count": 1}
     async with gateway_theatre("down 0.6s", speaks=protocol, **shorter) as house:
         backends = []
         for _ in range(20):
@@ -94,7 +95,7 @@ async def test_f55_a_flap_is_served_by_the_other_and_the_lead_is_back_soon_after
 async def test_f56_five_percent_of_failures_never_open_the_circuit(
     protocol: Protocol, streamed: bool
 ) -> None:
-    patient = {"timeout_ms": 20000, "unary_timeout_ms": 20000}
+    patient: dict[str, Any] = {"timeout_ms": 20000, "unary_timeout_ms": 20000}
     async with gateway_theatre("5% status 500", speaks=protocol, **patient) as house:
         for _ in range(15):
             await all_answered(house, protocol, 10, stream=streamed)
@@ -123,7 +124,7 @@ async def test_f59_after_a_probe_that_says_nothing_good_a_new_one_is_admitted(
     probe: str, protocol: Protocol, streamed: bool
 ) -> None:
     script = f"3x status 500; {probe}; fine"
-    shorter = {"circuit_breaker_recovery_timeout_ms": 200, "failover_retry_count": 3}
+    shorter: dict[str, Any] = {"circuit_breaker_recovery_timeout_ms": 200, "failover_retry_count": 3}
     async with gateway_theatre(script, speaks=protocol, **shorter) as house:
         await house.ask(protocol, stream=streamed)
         assert (await house.stats())["circuit_breaker"]["state"] == "open"
