@@ -66,6 +66,12 @@ def test_without_a_default_an_unknown_model_is_not_found_with_the_nearest_name()
     assert message(many, "xyz").endswith("there are evening, morning, gpt4o")
 
 
+def test_of_a_name_without_end_the_beginning_is_shown_and_compared() -> None:
+    name = "e" * 60
+    said = message(profiles(name), name + "v" * 1000)
+    assert said == f"no profile or alias is named '{name}{'v' * 40}…'; did you mean {name}?"
+
+
 def test_a_default_that_is_not_there_is_none() -> None:
     assert "xyz" in message(profiles("evening", default="gone"), "xyz")
 

@@ -482,6 +482,17 @@ async def test_without_usage_tokens_are_estimated_and_marked() -> None:
     assert house.members[0].metrics.estimated_tokens == asked + 10
 
 
+async def test_what_the_backend_has_counted_is_not_estimated() -> None:
+    """Looking at a long answer costs more than all else that is done with it."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    show = await House(completion("words " * 100, usage=usage)).play(stream=False)
+    counted = show.call._exchange
+    assert counted is not None
+    assert (counted._characters, counted._looked_at) == (0, 0.0)
+    assert counted.usage is not None
+    assert (counted.usage.output_tokens, counted.usage.estimated) == (3, False)
+
+
 async def test_texts_inside_content_parts_are_estimated_too() -> None:
     house = House(stream(delta("x"), STOP, DONE))
     call = house.engine.call(
