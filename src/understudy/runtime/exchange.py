@@ -331,7 +331,7 @@ class Exchange:
     def _note(self, chunk: ChatChunk) -> None:
         if chunk.usage is not None:
             self.usage = chunk.usage
-        elif self.usage is None:
+        else:
             self._estimate(chunk)
         if chunk.reasoning:
             self._visible_reasoning = True
