@@ -3,6 +3,7 @@
 1. Of a request only what deciding takes is decoded; `anthropic_conversation` translates the whole for other
    formats.
 2. A native chunk goes out as the bytes that came; such a stream ends by itself, with its ``message_stop``.
+   Where another backend goes on with it, the rest is written like any other stream.
 3. Any other stream is written by `anthropic_stream`.
 4. An answer's `stop_reason` is Anthropic's word for the finish reason. Whoever called a tool stopped to
    have it used, whatever else the backend called that; no word, or an unknown one, is ``end_turn``.
@@ -74,6 +75,9 @@ ERROR_TYPES = {
 }
 
 
+_ABOUT_BLOCKS = b"event: content_block_"
+
+
 class _Object(msgspec.Struct, gc=False):
     """Any JSON object, its fields skipped."""
 
@@ -104,11 +108,12 @@ def _given(fields: Fields, name: str) -> msgspec.Raw:
 class StreamWriter:
     """Writes one answer as Anthropic's event stream."""
 
-    __slots__ = ("_native", "_stream")
+    __slots__ = ("_native", "_newest", "_stream")
 
     def __init__(self, request: ClientRequest) -> None:
         self._stream = AnthropicStream(request)
-        self._native = False  # something went out as it came
+        self._native = False  # the newest events went out as they came
+        self._newest = b""  # of the native events about blocks
 
     def __repr__(self) -> str:
         state = "native" if self._native else repr(self._stream)
@@ -118,7 +123,9 @@ class StreamWriter:
         """The events of these chunks, ``b""`` if there is nothing to say yet."""
         if native:
             return b"".join(map(self._pass_on, chunks))
-        return b"".join(map(self._stream.write, chunks))
+        begun = self._stream.go_on(self._newest) if self._native else b""
+        self._native = False
+        return begun + b"".join(map(self._stream.write, chunks))
 
     def end(self, usage: Usage | None) -> bytes:
         """What is still to be said; nothing where the backend has said it itself."""
@@ -131,6 +138,8 @@ class StreamWriter:
         if chunk.raw is None:
             return self._stream.write(chunk)
         self._native = True
+        if chunk.raw.startswith(_ABOUT_BLOCKS):
+            self._newest = chunk.raw
         return chunk.raw
 
 

@@ -15,6 +15,9 @@
 5. State closes the thoughts that it vouches for: Anthropic's own with its signature, another format's with
    the state as one word in the signature's place. Thoughts without state are unsigned: an empty signature.
 6. A citation of a page is added to the text that is open. It is not Anthropic's, so it has no index there.
+7. An answer that another backend began in Anthropic's own words is gone on with where its newest block
+   stands: an open text or an open thought goes on, any other block is closed, and the next one has the next
+   number.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from typing import Any
 
 import msgspec
 
+from understudy.wire import lenient_json
 from understudy.wire.anthropic_request import NAME, tool_id
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 from understudy.wire.dialect import ClientRequest
+from understudy.wire.sse import EventStream
 from understudy.wire.state import ProviderState, tagged
 from understudy.wire.thoughts import blocks_of
 
@@ -61,6 +66,43 @@ _DELTAS = {
     "text": ("text_delta", "text"),
     "tool_use": ("input_json_delta", "partial_json"),
 }
+
+
+_KINDS = {
+    "text": "text",
+    "text_delta": "text",
+    "citations_delta": "text",
+    "thinking": "thinking",
+    "thinking_delta": "thinking",
+}
+"""Blocks that can be gone on with, by what an event about one of them holds."""
+
+
+class _Kind(msgspec.Struct, frozen=True, gc=False):
+    type: str | None = None
+
+
+_NO_KIND = _Kind()
+
+
+class _Place(msgspec.Struct, gc=False):
+    """Where a native event stands."""
+
+    type: str
+    index: int
+    delta: _Kind = _NO_KIND
+    content_block: _Kind = _NO_KIND
+
+
+_PLACE = msgspec.json.Decoder(_Place)
+
+
+def _place(native: bytes) -> _Place:
+    [event] = EventStream().feed(native)
+    try:
+        return _PLACE.decode(event.data)
+    except ValueError:  # of broken UTF-8 and halves of surrogate pairs
+        return msgspec.convert(lenient_json.decoded(event.data), _Place, strict=False)
 
 
 def stop_reason(finish_reason: str | None, *, called: bool) -> str:
@@ -191,6 +233,25 @@ class AnthropicStream:
             self._finish_reason = chunk.finish_reason
             events += self._flush()
         return b"".join(events)
+
+    def go_on(self, newest: bytes) -> bytes:
+        """Take over after a native event about a block, ``b""`` if there was none yet (rule 7).
+
+        Returns what has to be written first.
+        """
+        self._begun = True
+        if not newest:
+            return b""
+        event = _place(newest)
+        self._index = event.index
+        kind = _KINDS.get(event.delta.type or event.content_block.type or "")
+        if event.type == "content_block_stop":
+            self._index += 1
+            return b""
+        self._open = True
+        key = "text" if kind == "text" else ("thinking", self._thought)
+        self._blocks[key] = _Block(kind or "")
+        return b"" if kind else self._close(key)[0]
 
     def end(self, usage: Usage | None) -> bytes:
         """What is held back, and the message's end."""

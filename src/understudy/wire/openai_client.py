@@ -5,7 +5,8 @@
    usage and no choices: a client that did not ask for it (``stream_options.include_usage``) gets none,
    because it may not expect an event without choices.
 3. Any other chunk is written as one event if it says something; each choice's first one brings the role.
-   `id`, `model` and `created` are the same in all events of an answer.
+   `id`, `model` and `created` are the same in all events of an answer, also of one that another backend began
+   in OpenAI's own words.
 4. A written stream's usage comes after all else, in an event of its own without choices, to clients that
    asked for it. A native stream brings its own or has none. Both end with exactly one ``[DONE]``.
 5. A tool call without an id gets one, the same in every answer to that request.
@@ -56,6 +57,7 @@ ERROR_FIELDS = frozenset({"error"})
 
 _DONE = b"data: [DONE]\n\n"
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_CREATED = re.compile(rb'"created"\s*:\s*(\d+)')
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
 
@@ -159,12 +161,14 @@ def _state(entry: object) -> ProviderState | None:
 class StreamWriter:
     """Writes one answer as OpenAI's event stream."""
 
-    __slots__ = ("_calls", "_choices", "_id", "_model", "_request", "_written")
+    __slots__ = ("_calls", "_choices", "_created", "_first", "_id", "_model", "_request", "_written")
 
     def __init__(self, request: ClientRequest) -> None:
         self._request = request
         self._id: str | None = None
         self._model: str | None = None
+        self._created = request.created
+        self._first = b""  # of the native events that belong to the answer
         self._choices: set[int] = set()  # that have begun
         self._calls: set[tuple[int, int]] = set()  # that have begun, by choice and call
         self._written = False  # something was put into our words
@@ -176,6 +180,8 @@ class StreamWriter:
         """The events of these chunks, ``b""`` if there is nothing to say yet."""
         if native:
             return b"".join(map(self._native, chunks))
+        if self._first:
+            self._go_on()
         return b"".join(map(self._event, chunks))
 
     def end(self, usage: Usage | None) -> bytes:
@@ -190,8 +196,19 @@ class StreamWriter:
     def _native(self, chunk: ChatChunk) -> bytes:
         if chunk.raw is None:
             return self._event(chunk)
+        if not self._first and (chunk.id or chunk.has_content):
+            self._first = chunk.raw
+        self._id = self._id or chunk.id
+        self._model = self._model or chunk.model
         is_unasked = not self._request.wants_usage and _tells_usage(chunk, chunk.raw)
         return b"" if is_unasked and _NO_CHOICES.search(chunk.raw) else chunk.raw
+
+    def _go_on(self) -> None:
+        """Take over an answer that began natively: as the same answer, whose choice has begun."""
+        created = _CREATED.search(self._first)
+        self._created = int(created[1]) if created else self._created
+        self._choices.add(0)
+        self._first = b""
 
     def _event(self, chunk: ChatChunk) -> bytes:
         self._id = self._id or chunk.id
@@ -238,7 +255,7 @@ class StreamWriter:
         body = {
             "id": self._id or _answer_id(self._request),
             "object": "chat.completion.chunk",
-            "created": self._request.created,
+            "created": self._created,
             "model": self._model or self._request.model,
             "choices": choices,
             **more,

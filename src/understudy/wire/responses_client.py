@@ -6,6 +6,7 @@
    `background`. A client that leaves `store` out or sets it is served all the same, as if it had not: it gets
    its whole answer, and has to send the whole conversation next time.
 3. A native chunk goes out as the bytes that came; such a stream ends by itself, with its last response.
+   Where another backend goes on with it, the rest is written like any other stream.
 4. Any other stream is written by `responses_stream`; a whole answer is the response that such a stream would
    have ended with.
 5. A failure is ``response.failed``, with the id and the next number of the stream that it ends, also of a
@@ -34,6 +35,7 @@ from understudy.wire.dialect import (
     cut_apart,
 )
 from understudy.wire.openai_error import write_error
+from understudy.wire.responses_begun import BegunResponse
 from understudy.wire.responses_conversation import chat_of
 from understudy.wire.responses_output import answer_id, response
 from understudy.wire.responses_stream import ResponsesStream, event
@@ -100,12 +102,13 @@ def _refuse_store(fields: Fields) -> None:
 class StreamWriter:
     """Writes one answer as the event stream of Responses."""
 
-    __slots__ = ("_last", "_model", "_name", "_request", "_stream")
+    __slots__ = ("_begun", "_last", "_model", "_name", "_request", "_stream")
 
     def __init__(self, request: ClientRequest) -> None:
         self._request = request
         self._stream = ResponsesStream(request)
         self._last = b""  # the newest native event
+        self._begun = BegunResponse()
         self._name: str | None = None  # the native response's id
         self._model: str | None = None
 
@@ -117,7 +120,8 @@ class StreamWriter:
         """The events of these chunks, ``b""`` if there is nothing to say yet."""
         if native:
             return b"".join(map(self._pass_on, chunks))
-        return b"".join(map(self._stream.write, chunks))
+        begun = self._go_on() if self._last else b""
+        return begun + b"".join(map(self._stream.write, chunks))
 
     def end(self, usage: Usage | None) -> bytes:
         """What is still to be said; nothing where the backend has said it itself."""
@@ -127,7 +131,6 @@ class StreamWriter:
         """Rule 5."""
         if not self._last:
             return self._stream.fail(reply)
-        newest = _NUMBER.findall(self._last)
         failed = response(
             self._request,
             "failed",
@@ -135,12 +138,23 @@ class StreamWriter:
             model=self._model or self._request.model,
             error=reply,
         )
-        return event("response.failed", int(newest[-1]) + 1 if newest else 0, response=failed)
+        return event("response.failed", self._next_number(), response=failed)
+
+    def _go_on(self) -> bytes:
+        """Take over a response that began natively."""
+        name, model = self._name or answer_id(None, self._request), self._model or self._request.model
+        number, self._last = self._next_number(), b""
+        return self._stream.go_on(self._begun, name, model, number)
+
+    def _next_number(self) -> int:
+        newest = _NUMBER.findall(self._last)
+        return int(newest[-1]) + 1 if newest else 0
 
     def _pass_on(self, chunk: ChatChunk) -> bytes:
         if chunk.raw is None:
             return self._stream.write(chunk)
         self._last = chunk.raw or self._last
+        self._begun.note(chunk, chunk.raw)
         self._name = self._name or chunk.id
         self._model = self._model or chunk.model
         return chunk.raw

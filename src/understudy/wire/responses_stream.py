@@ -15,6 +15,9 @@
    arguments are its input.
 4. State ends the reasoning that it vouches for. Without a text of its own it is an item of its own.
 5. The last event holds the whole response; usage is known only there.
+6. A response that another backend began in Responses' own words is gone on with where it stands
+   (`responses_begun`): an open thought or message goes on, what is done is part of the whole, and what else
+   is open stays incomplete.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import msgspec
 
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 from understudy.wire.dialect import ClientRequest, ErrorReply
+from understudy.wire.responses_begun import BegunResponse, Opened
 from understudy.wire.responses_output import (
     Item,
     answer_id,
@@ -150,6 +154,19 @@ class ResponsesStream:
             self._finish_reason = chunk.finish_reason
             events += self._close_all()
         return b"".join(events)
+
+    def go_on(self, begun: BegunResponse, name: str, model: str, number: int) -> bytes:
+        """Take over a native response of this id, whose next event has this number (rule 6).
+
+        Returns what has to be written first.
+        """
+        self._name, self._model, self._number = name, model, number
+        self._done = begun.done
+        self._index = begun.next_index
+        opened = begun.opened
+        if opened is not None:
+            self._open = _thought_of(opened) if opened.kind == "reasoning" else _message_of(opened)
+        return b"".join(self._item_done(index, item) for index, item in begun.abandoned.items())
 
     def end(self, usage: Usage | None) -> bytes:
         """What is still open, and the response's end."""
@@ -370,6 +387,23 @@ class ResponsesStream:
         number = self._number
         self._number += 1
         return event(kind, number, **fields)
+
+
+def _thought_of(opened: Opened) -> _Thought:
+    thought = _Thought(opened.index, opened.name)
+    thought.text = opened.pieces
+    return thought
+
+
+def _message_of(opened: Opened) -> _Message:
+    message = _Message(opened.index, opened.name)
+    message.parts = opened.parts
+    if opened.part is not None:
+        message.part = _Part(opened.part)
+        message.part.text = opened.pieces
+        message.part.annotations = list(map(citation, opened.annotations))
+        message.part.logprobs = opened.logprobs
+    return message
 
 
 def _message_item(message: _Message, status: str) -> Item:
