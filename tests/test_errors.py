@@ -51,6 +51,7 @@ def test_what_is_out_of_the_ordinary_is_added() -> None:
         dropped_field="x",
         left_out=("seed", "messages[].name"),
         answer_limit=8192,
+        recovery="replay",
     )
     assert entry.to_dict() == {
         "backend": "a",
@@ -66,6 +67,7 @@ def test_what_is_out_of_the_ordinary_is_added() -> None:
         "dropped_field": "x",
         "left_out": ["seed", "messages[].name"],
         "answer_limit": 8192,
+        "recovery": "replay",
     }
 
 

@@ -49,6 +49,7 @@ class FailureKind(StrEnum):
     CONTENT_FILTER = "content_filter"
     INVALID_REQUEST = "invalid_request"
     UNFIT = "unfit"
+    MISMATCH = "mismatch"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 
@@ -127,7 +128,8 @@ class AttemptEntry:
     a request field that the backend refused to know: the request went out once more without it.
     `left_out` are fields, and parts of messages, that the backend was never told of: its format has no word
     for them, or its model no use. `answer_limit` is the limit that the request's own was lowered to, in
-    tokens, because the model gives no longer answers.
+    tokens, because the model gives no longer answers. `recovery` says how the attempt went on with an answer
+    that had broken off: ``continuation`` or ``replay``.
     """
 
     backend: str
@@ -143,6 +145,7 @@ class AttemptEntry:
     dropped_field: str = ""
     left_out: tuple[str, ...] = ()
     answer_limit: int | None = None
+    recovery: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -166,6 +169,8 @@ class AttemptEntry:
             entry["left_out"] = list(self.left_out)
         if self.answer_limit is not None:
             entry["answer_limit"] = self.answer_limit
+        if self.recovery:
+            entry["recovery"] = self.recovery
         return entry
 
 

@@ -73,6 +73,10 @@ class TestTrail:
                 "a, attempt 1: answered in 12 ms; asked for no more than 8192 tokens; "
                 "not told of seed, messages[].name",
             ),
+            (
+                attempt("a", "success", recovery="replay"),
+                "a, attempt 1: answered in 12 ms; went on with the broken answer by replay",
+            ),
             (SkipEntry("a", SkipReason.NO_KEY, None), "a was skipped: it has no key"),
             (SkipEntry("a", SkipReason.NO_IMAGES, None), "a was skipped: its model takes no images"),
         ],

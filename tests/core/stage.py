@@ -16,7 +16,13 @@ from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
-from understudy.core.settings import BreakerSettings, MemberSettings, PoolSettings, RetrySettings
+from understudy.core.settings import (
+    BreakerSettings,
+    MemberSettings,
+    PoolSettings,
+    RecoverySettings,
+    RetrySettings,
+)
 from understudy.errors import FailureKind, RequestError, SkipReason
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
@@ -58,11 +64,23 @@ class Asking:
         return self.tokens
 
 
+@dataclass
+class Text:
+    """What the caller was shown, told outright."""
+
+    tokens: int = 40
+    can_be_matched: bool = True
+    can_be_prefilled: bool = True
+
+
 FACTS = ("context_limit", "max_output", "supports", "price", "tokenizer")
 
 
 class Stage:
-    """`members` may give settings by member name; `jitter` is what the back-off adds, 0 by default."""
+    """`members` may give settings by member name; `jitter` is what the back-off adds, 0 by default.
+
+    Nobody goes on with a broken answer, unless `recovery` says so.
+    """
 
     def __init__(
         self,
@@ -74,6 +92,7 @@ class Stage:
         problems: dict[str, SkipReason] | None = None,
         breaker: dict[str, Any] | None = None,
         tpm_measure: str = "serving",
+        recovery: dict[str, Any] | None = None,
         **retry: Any,
     ) -> None:
         self.now = now
@@ -85,7 +104,12 @@ class Stage:
                 member(name, index, (problems or {}).get(name), **(members or {}).get(name, {}))
                 for index, name in enumerate(names)
             ],
-            PoolSettings(BreakerSettings(**(breaker or {})), RetrySettings(**retry), tpm_measure),
+            PoolSettings(
+                BreakerSettings(**(breaker or {})),
+                RetrySettings(**retry),
+                tpm_measure,
+                RecoverySettings(**{"scope": "off", **(recovery or {})}),
+            ),
         )
 
     def member(self, name: str) -> Member:
@@ -160,7 +184,18 @@ class Walk:
         self.dispatch.settle(self.running, outcome, self.stage.now, tokens)
 
     def commits(self) -> None:
+        """Content arrives, and is shown at once."""
         self.dispatch.commit(self.running, self.stage.now)
+        self.dispatch.show(self.running, Text())
+
+    def arrives(self) -> None:
+        """Content does, and is held back."""
+        self.dispatch.commit(self.running, self.stage.now)
+
+    def resumes(self) -> None:
+        """The attempt goes on with the answer."""
+        self.arrives()
+        self.dispatch.resume(self.running, self.stage.now)
 
     def answers(self, tokens: Tokens | None = None) -> None:
         if self.running.committed_at is None:

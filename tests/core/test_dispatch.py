@@ -37,6 +37,7 @@ from understudy.errors import (
     RequestRejected,
     SkipEntry,
     SkipReason,
+    StreamInterrupted,
 )
 
 
@@ -1106,7 +1107,7 @@ class TestAfterContent:
         walk.commits()
         walk.fails("server_error", in_stream=True)
         error = walk.gives_up()
-        assert type(error) is AllBackendsFailed
+        assert type(error) is StreamInterrupted
         assert [cause.kind for cause in error.causes] == [FailureKind.SERVER_ERROR]
 
 

@@ -13,8 +13,8 @@ TABLE = """
     connect           LAST_RESORT  YES             counts  transient
     reset             YES          YES             counts  transient
     timeout           NO           YES             counts  transient
-    stall             NO           NO              counts  transient
-    truncated         NO           NO              counts  transient
+    stall             LAST_RESORT  YES             counts  transient
+    truncated         YES          YES             counts  transient
     server_error      YES          YES             counts  transient
     protocol          YES          YES             counts  transient
     empty             ONCE         YES             counts  transient
@@ -26,6 +26,7 @@ TABLE = """
     content_filter    NO           NO              spares  lasting
     invalid_request   NO           NOT_FROM_FIRST  spares  lasting
     unfit             NO           YES             spares  lasting
+    mismatch          NO           YES             spares  transient
     cancelled         NO           NO              spares  lasting
     internal          NO           NO              spares  lasting
 """

@@ -16,6 +16,7 @@ from understudy.core.settings import (
     Layers,
     MemberSettings,
     PoolSettings,
+    RecoverySettings,
     RetrySettings,
     Scope,
     Setting,
@@ -37,6 +38,13 @@ PROMISED: dict[str, tuple[Any, Scope]] = {
     "unary_timeout_ms": (None, Scope.BOTH),
     "connect_timeout_ms": (5_000, Scope.BOTH),
     "stall_timeout_ms": (30_000, Scope.BOTH),
+    "stream_recovery": ("same_model", Scope.POOL),
+    "recovery_timeout_ms": (30_000, Scope.POOL),
+    "hold_tool_calls": (False, Scope.POOL),
+    "stream_hold_ms": (0, Scope.POOL),
+    "max_attempts": (None, Scope.POOL),
+    "retry_budget_percent": (20, Scope.POOL),
+    "model-identity": (None, Scope.MEMBER),
     "request_timeout_ms": (600_000, Scope.POOL),
     "circuit_breaker_enabled": (True, Scope.POOL),
     "circuit_breaker_failure_threshold": (3, Scope.POOL),
@@ -284,6 +292,27 @@ class TestFrozenSettings:
         assert RetrySettings.of(layers) == RetrySettings(
             5, 0.25, False, frozenset({500, 503}), 0.001, 0.002, 0.003, 0.004
         )
+
+    def test_limits_on_attempts_are_a_number_and_a_fraction(self) -> None:
+        settings = RetrySettings.of(Layers(profile={"max_attempts": 3, "retry_budget_percent": 50}))
+        assert (settings.max_attempts, settings.budget) == (3, 0.5)
+
+    def test_recovery_has_a_scope_and_clocks(self) -> None:
+        layers = Layers(
+            profile={
+                "stream_recovery": "any",
+                "recovery_timeout_ms": 5_000,
+                "stream_hold_ms": 250,
+                "hold_tool_calls": True,
+            }
+        )
+        assert RecoverySettings.of(layers) == RecoverySettings("any", 5.0, 0.25, True)
+        assert PoolSettings.of(layers).recovery == RecoverySettings("any", 5.0, 0.25, True)
+
+    def test_a_member_has_its_model_and_what_that_is(self) -> None:
+        settings = MemberSettings.of(Layers(member={"model-identity": "qwen-3"}), "Qwen/Qwen3")
+        assert (settings.model, settings.identity) == ("Qwen/Qwen3", "qwen-3")
+        assert (MemberSettings.of(Layers()).model, MemberSettings.of(Layers()).identity) == ("", "")
 
     def test_no_status_at_all_is_something_else_than_not_said(self) -> None:
         assert RetrySettings.of(Layers(profile={"failover_status_codes": ()})).status_codes == frozenset()

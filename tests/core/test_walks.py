@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.core.stage import Asking, failure, takes
+from tests.core.stage import Asking, Text, failure, takes
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Step, Wait
@@ -24,10 +24,12 @@ from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
+from understudy.core.recovery import Way, is_same_model
 from understudy.core.settings import (
     BreakerSettings,
     MemberSettings,
     PoolSettings,
+    RecoverySettings,
     RetrySettings,
     Timeouts,
 )
@@ -54,10 +56,22 @@ RETRIES = st.builds(
     wait_for_capacity=st.sampled_from([0.0, 5.0, 20.0]),
     bench_max=st.sampled_from([1.0, 900.0]),
     request_timeout=st.sampled_from([5.0, 600.0, 600.0]),
+    max_attempts=st.sampled_from([None, None, 1, 4]),
+    budget=st.sampled_from([0.0, 0.2, 10.0]),
+)
+RECOVERIES = st.builds(
+    RecoverySettings,
+    scope=st.sampled_from(["off", "same_model", "same_model", "any"]),
+    timeout=st.sampled_from([2.0, 30.0]),
 )
 POOLS = st.builds(
-    PoolSettings, breaker=BREAKERS, retry=RETRIES, tpm_measure=st.sampled_from(["serving", "window"])
+    PoolSettings,
+    breaker=BREAKERS,
+    retry=RETRIES,
+    tpm_measure=st.sampled_from(["serving", "window"]),
+    recovery=RECOVERIES,
 )
+TEXTS = st.builds(Text, can_be_matched=st.sampled_from([True, True, True, False]))
 FACTS = st.builds(
     Facts,
     context_limit=st.sampled_from([None, 8, 32]),
@@ -69,6 +83,7 @@ MEMBERS = st.builds(
     timeouts=st.just(Timeouts()),
     tpm_threshold=st.sampled_from([None, None, 100]),
     facts=FACTS,
+    model=st.sampled_from(["m", "m", "n"]),
 )
 USUAL = ["connect", "reset", "server_error", "rate_limited", "timeout"]
 FAILURES = st.builds(
@@ -99,6 +114,12 @@ class Played:
     attempts_by_member: Counter[int] = field(default_factory=Counter)
     never_again: set[int] = field(default_factory=set)
     not_before: dict[int, float] = field(default_factory=dict)
+    granted: Counter[int] = field(default_factory=Counter)
+    shown: Text | None = None
+    speaker: Attempt | None = None
+    first_speaker: Attempt | None = None
+    scope: str = "off"
+    broken_at: float | None = None
     too_small: int | None = None
     needs: Asking | None = None
     step: Step | None = None
@@ -111,10 +132,6 @@ class Played:
     @property
     def is_walking(self) -> bool:
         return self.running is None
-
-    @property
-    def has_begun_to_answer(self) -> bool:
-        return any(attempt.committed_at is not None for attempt in self.attempts)
 
 
 @dataclass(frozen=True)
@@ -227,8 +244,9 @@ class WalksMachine(RuleBasedStateMachine):
         self.settle(self.some_running(pick), outcome)
 
     @precondition(lambda self: any(played.running for played in self.playing))
-    @rule(pick=PICK, seconds=SECONDS)
-    def commit(self, pick: int, seconds: float) -> None:
+    @rule(pick=PICK, seconds=SECONDS, shown=st.none() | TEXTS)
+    def commit(self, pick: int, seconds: float, shown: Text | None) -> None:
+        """Content arrives; it is held back, or shown, or shown later."""
         self.now += seconds
         played = self.some_running(pick)
         attempt = played.running
@@ -237,6 +255,8 @@ class WalksMachine(RuleBasedStateMachine):
             played.dispatch.commit(attempt, self.now)
         elif attempt.evidence is not None:
             attempt.evidence.content(self.now, 40.0)
+        if shown is not None and attempt is not played.speaker:
+            self.show(played, attempt, shown)
 
     @precondition(lambda self: any(played.running for played in self.playing))
     @rule(pick=PICK, tokens=st.integers(0, 900))
@@ -265,6 +285,14 @@ class WalksMachine(RuleBasedStateMachine):
         if played.running is not None:
             self.outcomes[played.running.member.index]["cancelled"] += 1
         self.leave(played, "cancelled")
+
+    def show(self, played: Played, attempt: Attempt, shown: Text) -> None:
+        played.speaker = attempt
+        if played.shown is None:
+            played.shown, played.first_speaker = shown, attempt
+            played.dispatch.show(attempt, shown)
+        else:
+            played.dispatch.resume(attempt, self.now)
 
     # How it is carried out
 
@@ -295,12 +323,15 @@ class WalksMachine(RuleBasedStateMachine):
 
     def may_be_asked(self, played: Played, attempt: Attempt, before: Before) -> None:
         index, retry = attempt.member.index, self.pool.settings.retry
-        assert not played.has_begun_to_answer
+        assert (attempt.way is None) == (played.shown is None)
+        if played.shown is not None:
+            self.may_go_on(played, attempt)
+        assert retry.max_attempts is None or len(played.attempts) < retry.max_attempts
         assert before.problem is None
         assert self.now >= before.benched_until
         assert before.admits or (before.state is State.OPEN and self.now >= before.early_at)
         assert attempt.permit.probe == (before.state is not State.CLOSED)
-        assert played.attempts_by_member[index] < retry.count
+        assert played.attempts_by_member[index] - played.granted[index] < retry.count
         assert index not in played.never_again
         assert self.now >= played.not_before.get(index, 0.0)
         assert not played.dispatch.deadline.passed(self.now)
@@ -309,6 +340,16 @@ class WalksMachine(RuleBasedStateMachine):
             assert limit > played.too_small
         if played.needs is not None:
             self.can_take(attempt.member.settings.facts, played.needs)
+
+    def may_go_on(self, played: Played, attempt: Attempt) -> None:
+        assert played.shown is not None
+        assert played.first_speaker is not None
+        assert played.shown.can_be_matched
+        assert played.scope != "off"
+        first = played.first_speaker.member
+        assert played.scope == "any" or attempt.member is first or is_same_model(attempt.member, first)
+        prefilled = attempt.way is Way.CONTINUATION
+        assert not (prefilled and attempt.member.settings.facts.supports is None)
 
     def can_take(self, facts: Facts, needs: Asking) -> None:
         wanted = {str(feature) for feature in needs.features} - {"reasoning"}
@@ -348,7 +389,18 @@ class WalksMachine(RuleBasedStateMachine):
         self.outcomes[index][self.word(outcome)] += 1
         played.dispatch.settle(attempt, outcome, self.now, tokens)
         if isinstance(outcome, Failure):
-            self.remember(played, attempt, outcome)
+            if attempt is played.speaker:
+                self.broke_off(played)
+            if attempt.way is Way.CONTINUATION and outcome.kind in ("invalid_request", "unfit"):
+                played.granted[index] += 1
+            else:
+                self.remember(played, attempt, outcome)
+
+    def broke_off(self, played: Played) -> None:
+        if played.broken_at is None:
+            played.granted = Counter(played.attempts_by_member)
+            played.scope = self.pool.settings.recovery.scope
+        played.broken_at = self.now
 
     def remember(self, played: Played, attempt: Attempt, outcome: Failure) -> None:
         """What this failure forbids for the rest of the request."""

@@ -20,6 +20,8 @@ from understudy.core.events import (
     FieldsLeftOut,
     FirstContent,
     OperatorActed,
+    Recovered,
+    RecoveryStarted,
     WaitingForCapacity,
 )
 from understudy.core.outcome import Failure
@@ -104,6 +106,11 @@ def skipped(reason: SkipReason, measure: str = "serving") -> BackendSkipped:
             ["WARNING [LB:config] synthetic: check key and model: 401"],
         ),
         (OperatorActed(0, 0, "synthetic", "drain"), ["WARNING [LB:operator] synthetic: drain"]),
+        (
+            RecoveryStarted(0, 1, "synthetic", 40, "chutes", "replay"),
+            ["WARNING [LB:recovery] synthetic broke off after 40 tokens, chutes goes on (replay)"],
+        ),
+        (Recovered(0, 1, "chutes", 1.25), ["INFO [LB:recovery] chutes went on after 1.2 s"]),
         (FirstContent(0, 1, "synthetic", 0.1), []),
     ],
 )

@@ -97,6 +97,8 @@ def _outcome(entry: AttemptEntry) -> str:
 
 def _remarks(entry: AttemptEntry) -> list[str]:
     remarks = []
+    if entry.recovery:
+        remarks.append(f"went on with the broken answer by {entry.recovery}")
     if entry.reconnected:
         remarks.append("the kept connection was dead, so it was made anew")
     if entry.dropped_field:

@@ -11,6 +11,7 @@ from understudy.errors import AttemptEntry, FailureKind
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
     from understudy.core.member import Member
+    from understudy.core.recovery import Way
 
 
 class Tokens(NamedTuple):
@@ -27,6 +28,7 @@ class Attempt:
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
+    `way` is how it goes on with an answer that broke off, None if it begins one.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Attempt:
         "started_at",
         "status",
         "stream",
+        "way",
     )
 
     def __init__(self, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> None:
@@ -70,6 +73,7 @@ class Attempt:
         self.dropped_field = ""
         self.left_out: tuple[str, ...] = ()
         self.answer_limit: int | None = None
+        self.way: Way | None = None
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
@@ -113,4 +117,5 @@ class Attempt:
             dropped_field=self.dropped_field,
             left_out=self.left_out,
             answer_limit=self.answer_limit,
+            recovery=self.way or "",
         )

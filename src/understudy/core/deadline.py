@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The instant at which a request has to have begun its answer."""
+    """By when a request has to have begun its answer, or gone on with it; `setting` is what says so."""
 
     at: float
+    setting: str = "request_timeout_ms"
 
     def passed(self, now: float) -> bool:
         return now >= self.at

@@ -1,6 +1,6 @@
 """One request's walk over the pool: whom to ask next, when to wait, when to give up.
 
-The runtime calls `next_step`, carries it out, reports `commit` and `settle`, and asks again.
+The runtime calls `next_step`, carries it out, reports how that goes, up to `settle`, and asks again.
 
 Rules, in the order in which `next_step` looks at them:
 
@@ -26,9 +26,15 @@ What a failure allows is the table in `core.outcome`, with these exceptions:
 10. If every member asked ended empty but properly, the last empty answer is the answer.
 11. A member whose context window was too small rules out all others that are no larger; one of unknown
     window rules out only itself.
-12. After its first content a request is never begun again elsewhere: a failure then ends the walk.
+12. Once the caller was shown content, the answer is never begun again, but gone on with, as far as
+    `core.recovery` allows: the walk starts over among those who may go on with it, and with attempts of its
+    own, those that broke it off last, until `recovery_timeout_ms` after the break. Else the failure ends the
+    walk. Content that has arrived and was not shown binds nobody.
 13. A member whose model can't take the request is never asked, waited for nor probed. What the request
     needs is looked at only where something is known of a member's model (`core.fit`).
+14. A request makes at most `max_attempts`, and asks a member again only while the pool's budget for that
+    (`core.budget`) has room; switching is free.
+15. A member that refuses a prefilled answer is not blamed for it, and is asked for a replay.
 
 Every attempt that was started is settled exactly once; leaving the dispatch settles what is left.
 """
@@ -38,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core import backoff, eligibility, verdict
+from understudy.core import backoff, eligibility, recovery, verdict
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import Permit, State
 from understudy.core.deadline import Deadline
@@ -58,11 +64,14 @@ from understudy.core.events import (
     FieldsLeftOut,
     FirstContent,
     ProbeSettled,
+    Recovered,
+    RecoveryStarted,
     RequestEnded,
     WaitingForCapacity,
 )
 from understudy.core.fit import Fit, Needs
 from understudy.core.outcome import RULES, Abandoned, Again, Failure, Next, Outcome, Success
+from understudy.core.recovery import Shown, Way
 from understudy.core.window import StreamEvidence
 from understudy.errors import Cause, FailureKind, RequestError, SkipEntry, SkipReason, TrailEntry
 
@@ -70,8 +79,17 @@ if TYPE_CHECKING:
     from understudy.core.member import Member
     from understudy.core.pool import Pool
 
-_NETWORK = frozenset((FailureKind.CONNECT, FailureKind.RESET, FailureKind.TIMEOUT))
+_NETWORK = frozenset(
+    (
+        FailureKind.CONNECT,
+        FailureKind.RESET,
+        FailureKind.TIMEOUT,
+        FailureKind.STALL,
+        FailureKind.TRUNCATED,
+    )
+)
 _BENCHING = frozenset((FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR))
+_PREFILL_REFUSED = frozenset((FailureKind.INVALID_REQUEST, FailureKind.UNFIT))
 _OPERATORS_TO_MEND = frozenset((FailureKind.AUTH, FailureKind.MODEL_NOT_FOUND))
 
 
@@ -101,12 +119,14 @@ class _Standing:
     """How one member stands in this request: attempts made, and whether and when it may be asked again.
 
     `last_resort`: only if no other is left. `repeated`: a failure that allows one repeat has had it.
+    `forgiven` are those attempts that do not count towards the allowed ones.
     """
 
-    __slots__ = ("attempts", "last_resort", "not_before", "repeated", "ruled_out")
+    __slots__ = ("attempts", "forgiven", "last_resort", "not_before", "repeated", "ruled_out")
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.forgiven = 0
         self.ruled_out = False
         self.last_resort = False
         self.repeated = False
@@ -117,6 +137,17 @@ class _Standing:
         return now >= self.not_before and not self.last_resort
 
 
+class _Break:
+    """Where an answer broke off, and when; `causes` were known before. None has gone on with it so far."""
+
+    __slots__ = ("at", "cause", "causes")
+
+    def __init__(self, cause: Cause, causes: int, at: float) -> None:
+        self.cause = cause
+        self.causes = causes
+        self.at = at
+
+
 class Dispatch:
     """One request. A context manager: leaving it settles what is unsettled and ends the request."""
 
@@ -124,6 +155,7 @@ class Dispatch:
         "_again",
         "_attempts",
         "_blocked",
+        "_break",
         "_causes",
         "_cut_short",
         "_ended",
@@ -134,6 +166,8 @@ class Dispatch:
         "_recorded",
         "_request_timeout",
         "_running",
+        "_shown",
+        "_speaker",
         "_standings",
         "_steps",
         "_verdict",
@@ -158,7 +192,7 @@ class Dispatch:
     ) -> None:
         self.pool = pool
         self.began = now
-        self.request = pool.begin()
+        self.request = pool.begin(now)
         self.stream = stream
         self.events: list[Event] = []
         self._jitter = jitter
@@ -171,6 +205,9 @@ class Dispatch:
         self._recorded: set[tuple[int, SkipReason]] = set()
         self._causes: list[Cause] = []
         self._running: Attempt | None = None
+        self._shown: Shown | None = None
+        self._speaker: Attempt | None = None  # whose content was shown last
+        self._break: _Break | None = None
         self._again: Member | None = None
         self._verdict: GiveUp | None = None
         self._blocked = False
@@ -194,7 +231,9 @@ class Dispatch:
         if self._verdict is not None:
             return self._verdict
         if self._cut_short or self.deadline.passed(now):
-            return GiveUp(verdict.too_late(self._request_timeout, self._causes, self.trail))
+            return GiveUp(self._too_late())
+        if self._all_attempts_made():
+            return self._give_up(now)
         if self._again is not None:
             step = self._ask_again(self._again, now)
             if step is not None:
@@ -245,6 +284,18 @@ class Dispatch:
             attempt.evidence = StreamEvidence(member.window, now)
         self.events.append(FirstContent(now, self.request, member.name, now - attempt.started_at))
 
+    def show(self, attempt: Attempt, shown: Shown) -> None:
+        """The attempt's first content goes out (rule 12). `shown` tells what the caller has, from now on."""
+        self._shown = shown
+        self._speaker = attempt
+
+    def resume(self, attempt: Attempt, now: float) -> None:
+        """The first content goes out of an attempt that goes on with the answer."""
+        assert self._break is not None, "nothing broke off"
+        self._speaker = attempt
+        self.pool.metrics.recovered += 1
+        self.events.append(Recovered(now, self.request, attempt.member.name, now - self._break.at))
+
     def settle(self, attempt: Attempt, outcome: Outcome, now: float, tokens: Tokens | None = None) -> None:
         """The attempt ended: breaker, window and metrics learn of it, and the walk goes on or ends."""
         if attempt.outcome is not None:
@@ -270,7 +321,7 @@ class Dispatch:
             return
         last = self._attempts[-1]
         last.accepted = isinstance(last.outcome, Failure)
-        failed_over = len(self._standings) > 1  # another member was asked too
+        failed_over = len({attempt.member.index for attempt in self._attempts}) > 1
         self.pool.metrics.answered += 1
         self.pool.metrics.failed_over += failed_over
         self._end("answered", last.member.name, failed_over, now)
@@ -296,7 +347,7 @@ class Dispatch:
         standing = self._standings[member.index]
         not_before = standing.not_before
         held = member.benched_until > not_before or not member.breaker.admits(now, self.pool.settings.breaker)
-        if held or member.is_listed_only or self._spent(standing) or self.deadline.at <= not_before:
+        if held or member.is_listed_only or self._spent(standing, now) or self.deadline.at <= not_before:
             self._again = None
             return None
         if now < not_before:
@@ -322,7 +373,7 @@ class Dispatch:
         larger_than, fit = self._larger_than, self._fit
         for member in self._order:
             standing = standings.get(member.index)
-            if standing is not None and self._spent(standing):
+            if standing is not None and self._spent(standing, now):
                 continue
             skip = eligibility.check(member, now, settings, larger_than, fit)
             if skip is None or skip.reason is SkipReason.LOW_TPM:
@@ -343,7 +394,7 @@ class Dispatch:
         settings = self.pool.settings
         resting = [
             (standing.not_before, member)
-            for member, standing in self._askable()
+            for member, standing in self._askable(now)
             if standing.attempts and eligibility.can_serve(member, now, settings, self._larger_than)
         ]
         for instant, member in resting:
@@ -353,12 +404,12 @@ class Dispatch:
         if not instants:
             return None
         # Another one whose bench ends sooner, or whose probe settles, is asked instead.
-        benches = [member.benched_until for member, _ in self._askable() if member.benched_until > now]
+        benches = [member.benched_until for member, _ in self._askable(now) if member.benched_until > now]
         return Wait(min(instants + benches), wakes=True)
 
     def _early_probe(self, now: float) -> Step | None:
         settings = self.pool.settings.breaker
-        for member, standing in self._askable():
+        for member, standing in self._askable(now):
             held = now < member.benched_until or now < standing.not_before
             if held or member.breaker.state(now, settings) is not State.OPEN:
                 continue
@@ -374,7 +425,7 @@ class Dispatch:
         latest = min(now + self.pool.settings.retry.wait_for_capacity - self._waited, self.deadline.at)
         in_time = [
             (member, standing)
-            for member, standing in self._askable()
+            for member, standing in self._askable(now)
             if member.benched_until <= latest and standing.not_before <= latest
         ]
         if latest <= now or not any(self._may_return(member, now) for member, _ in in_time):
@@ -401,23 +452,33 @@ class Dispatch:
             instant = min(instant, self._early_probe_at(member))
         return max(instant, member.benched_until, standing.not_before)
 
-    def _askable(self) -> list[tuple[Member, _Standing]]:
+    def _askable(self, now: float) -> list[tuple[Member, _Standing]]:
         """Members this request may still ask, now or later, in the policy's order, last resorts last."""
         askable = []
         for member in self._order:
             standing = self._standings.get(member.index) or _Standing()
-            if member.is_listed_only or self._spent(standing):
+            if member.is_listed_only or self._spent(standing, now):
                 continue
             if eligibility.unfit(member, self._larger_than, self._fit) is None:
                 askable.append((member, standing))
         return sorted(askable, key=lambda pair: pair[1].last_resort)
 
-    def _spent(self, standing: _Standing) -> bool:
-        return standing.ruled_out or standing.attempts >= self.pool.settings.retry.count
+    def _spent(self, standing: _Standing, now: float) -> bool:
+        """May the member not be asked any more? Asking again takes room in the budget (rule 14)."""
+        retry = self.pool.settings.retry
+        if standing.ruled_out or standing.attempts - standing.forgiven >= retry.count:
+            return True
+        return bool(standing.attempts) and not self.pool.retries.allows(now, retry.budget)
+
+    def _all_attempts_made(self) -> bool:
+        most = self.pool.settings.retry.max_attempts
+        return most is not None and len(self._attempts) >= most
 
     def _start(self, member: Member, now: float, *, early: bool = False) -> Attempt:
         permit = self._permit(member, now, early=early)
         standing = self._standings.setdefault(member.index, _Standing())
+        if standing.attempts:
+            self.pool.retries.spend(now)
         standing.attempts += 1
         attempt = Attempt(member, standing.attempts, permit, now, stream=self.stream)
         self._attempts.append(attempt)
@@ -436,7 +497,15 @@ class Dispatch:
                 permit.probe,
             )
         )
+        if self._break is not None and self._shown is not None:
+            self._goes_on(attempt, self._break.cause.backend, self._shown, now)
         return attempt
+
+    def _goes_on(self, attempt: Attempt, broken: str, shown: Shown, now: float) -> None:
+        way = attempt.way = recovery.way_of(attempt.member, shown)
+        self.events.append(
+            RecoveryStarted(now, self.request, broken, shown.tokens, attempt.member.name, str(way))
+        )
 
     def _permit(self, member: Member, now: float, *, early: bool) -> Permit:
         breaker = member.breaker
@@ -453,10 +522,35 @@ class Dispatch:
     def _give_up(self, now: float) -> GiveUp | AcceptEmpty:
         if not self._attempts:
             return GiveUp(verdict.unavailable(self.pool, self._fit, self.began, self.trail, now))
+        if self._break is not None:
+            return GiveUp(self._interrupted())
         last = {attempt.member.index: attempt.outcome for attempt in self._attempts}
         if all(isinstance(o, Failure) and o.kind is FailureKind.EMPTY and o.terminal for o in last.values()):
             return AcceptEmpty(self._attempts[-1])
-        return GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now))
+        least = self._not_sooner(now)
+        return GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now, least))
+
+    def _not_sooner(self, now: float) -> float | None:
+        """How long the caller should stay away because a limit was reached (rule 14); None if none was."""
+        retry = self.pool.settings.retry
+        if self._all_attempts_made():
+            return retry.delay
+        standings = self._standings.values()
+        left = any(not one.ruled_out and one.attempts - one.forgiven < retry.count for one in standings)
+        if left and not self.pool.retries.allows(now, retry.budget):
+            return self.pool.retries.eases_at(now) - now
+        return None
+
+    def _too_late(self) -> RequestError:
+        if self._break is not None:
+            return self._interrupted()
+        return verdict.too_late(self._request_timeout, self._causes, self.trail)
+
+    def _interrupted(self) -> RequestError:
+        broken = self._break
+        assert broken is not None, "nothing broke off"
+        since = self._causes[broken.causes :]
+        return verdict.interrupted(broken.cause, since, self._causes, self.trail)
 
     def _record_skip(self, member: Member, skip: Skip, now: float) -> None:
         """Once per member and reason: waiting and looking again is not another skip."""
@@ -560,31 +654,81 @@ class Dispatch:
     def _decide(self, attempt: Attempt, failure: Failure, now: float) -> None:
         """What the walk may do after a failure (rules 7 and 12, then those of its kind)."""
         stays = failure.kind in _NETWORK and not self.pool.settings.retry.on_network_errors
-        if stays or attempt.committed_at is not None:
+        if self._shown is not None:
+            self._broke_off(attempt, failure, self._shown, now, stays=stays)
+        elif stays:
             self._verdict = GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now))
-            return
-        self._plan_again(attempt, failure, now)
-        self._blocked = not self._next_allowed(attempt, failure)
+        else:
+            self._plan_again(attempt, failure, now)
+            self._blocked = not self._next_allowed(attempt, failure)
 
     def _plan_again(self, attempt: Attempt, failure: Failure, now: float) -> None:
-        standing = self._standings[attempt.member.index]
-        again = RULES[failure.kind].again
-        if again is Again.NO or (again is Again.ONCE and standing.repeated):
-            standing.ruled_out = True
-        standing.repeated = standing.repeated or again is Again.ONCE
+        standing, again = self._judge(attempt, failure)
         standing.last_resort = again is Again.LAST_RESORT
-        if self._spent(standing):
+        if self._spent(standing, now):
             return
         if _bench_seconds(failure) is None:
-            standing.not_before = now + backoff.delay(
-                self.pool.settings.retry.delay, attempt.number, self._jitter()
-            )
+            standing.not_before = self._rested_at(attempt, now)
         elif self._waits_out(attempt.member, now):
             standing.not_before = attempt.member.benched_until
         else:
             return
         if again is not Again.LAST_RESORT:
             self._again = attempt.member
+
+    def _judge(self, attempt: Attempt, failure: Failure) -> tuple[_Standing, Again]:
+        """What the failure's kind has to say about the same member."""
+        standing = self._standings[attempt.member.index]
+        again = RULES[failure.kind].again
+        if again is Again.NO or (again is Again.ONCE and standing.repeated):
+            standing.ruled_out = True
+        standing.repeated = standing.repeated or again is Again.ONCE
+        return standing, again
+
+    def _rested_at(self, attempt: Attempt, now: float) -> float:
+        return now + backoff.delay(self.pool.settings.retry.delay, attempt.number, self._jitter())
+
+    # After content was shown (rule 12)
+
+    def _broke_off(
+        self, attempt: Attempt, failure: Failure, shown: Shown, now: float, *, stays: bool
+    ) -> None:
+        if attempt is self._speaker:
+            self._break = _Break(self._causes[-1], len(self._causes), now)
+        if attempt.way is Way.CONTINUATION and failure.kind in _PREFILL_REFUSED:
+            self._refused_prefill(attempt)
+        elif stays or not self._can_go_on(attempt, failure, shown):
+            self._verdict = GiveUp(self._interrupted())
+        else:
+            if attempt is self._speaker:
+                self._start_over(attempt.member, now)
+            self._plan_recovery(attempt, failure, now)
+
+    def _can_go_on(self, attempt: Attempt, failure: Failure, shown: Shown) -> bool:
+        is_on = self.pool.settings.recovery.scope != "off"
+        return is_on and shown.can_be_matched and self._next_allowed(attempt, failure)
+
+    def _start_over(self, speaker: Member, now: float) -> None:
+        """Among those who may go on with the answer. A later break is a new start for the clock alone."""
+        settings = self.pool.settings.recovery
+        self.deadline = Deadline(now + settings.timeout, "recovery_timeout_ms")
+        if all(attempt.way is None for attempt in self._attempts):
+            self._order = [
+                member for member in self._order if recovery.may_go_on(member, speaker, settings.scope)
+            ]
+            for standing in self._standings.values():
+                standing.forgiven = standing.attempts
+
+    def _plan_recovery(self, attempt: Attempt, failure: Failure, now: float) -> None:
+        standing, _ = self._judge(attempt, failure)
+        standing.last_resort = True
+        if _bench_seconds(failure) is None:
+            standing.not_before = self._rested_at(attempt, now)
+
+    def _refused_prefill(self, attempt: Attempt) -> None:
+        """Rule 15."""
+        attempt.member.health.refuses_prefill = True
+        self._standings[attempt.member.index].forgiven += 1
 
     def _waits_out(self, member: Member, now: float) -> bool:
         """Is this the first-ranked member's short Retry-After? (rule 2)

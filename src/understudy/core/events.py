@@ -132,6 +132,22 @@ class ConfigurationWarning(Event, frozen=True):
     message: str
 
 
+class RecoveryStarted(Event, frozen=True):
+    """`broken` broke off after so many tokens were shown; `backend` is asked to go on, in this `way`."""
+
+    broken: str
+    tokens: int
+    backend: str
+    way: str
+
+
+class Recovered(Event, frozen=True):
+    """The answer goes on, `after` seconds since it broke off."""
+
+    backend: str
+    after: float
+
+
 class OperatorActed(Event, frozen=True):
     """Somebody took a backend in hand: ``reset``, ``open``, ``close``, ``drain``, ``enable``."""
 

@@ -13,9 +13,10 @@ class Health:
     """What is known of a member, whatever its settings: it outlives a profile that is loaded anew.
 
     `benched_until` is an instant; `drained`: an operator lets it finish and gives it nothing more.
+    `refuses_prefill`: it did not want to go on with an answer that somebody else began.
     """
 
-    __slots__ = ("benched_until", "breaker", "drained", "metrics", "window")
+    __slots__ = ("benched_until", "breaker", "drained", "metrics", "refuses_prefill", "window")
 
     def __init__(self) -> None:
         self.breaker = Breaker()
@@ -23,6 +24,7 @@ class Health:
         self.metrics = MemberMetrics()
         self.benched_until = 0.0
         self.drained = False
+        self.refuses_prefill = False
 
 
 class Member:

@@ -88,7 +88,7 @@ class MemberMetrics:
 class PoolMetrics:
     """One pool's requests since start."""
 
-    __slots__ = ("answered", "cancelled", "failed", "failed_over", "requests")
+    __slots__ = ("answered", "cancelled", "failed", "failed_over", "recovered", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -96,6 +96,7 @@ class PoolMetrics:
         self.failed = 0
         self.cancelled = 0
         self.failed_over = 0
+        self.recovered = 0
 
     @property
     def in_flight(self) -> int:

@@ -46,8 +46,8 @@ RULES: dict[FailureKind, Rule] = {
     FailureKind.CONNECT: Rule(Again.LAST_RESORT, Next.YES, True, transient=True),
     FailureKind.RESET: Rule(Again.YES, Next.YES, True, transient=True),
     FailureKind.TIMEOUT: Rule(Again.NO, Next.YES, True, transient=True),
-    FailureKind.STALL: Rule(Again.NO, Next.NO, True, transient=True),
-    FailureKind.TRUNCATED: Rule(Again.NO, Next.NO, True, transient=True),
+    FailureKind.STALL: Rule(Again.LAST_RESORT, Next.YES, True, transient=True),
+    FailureKind.TRUNCATED: Rule(Again.YES, Next.YES, True, transient=True),
     FailureKind.SERVER_ERROR: Rule(Again.YES, Next.YES, True, 500, transient=True),
     FailureKind.PROTOCOL: Rule(Again.YES, Next.YES, True, transient=True),
     FailureKind.EMPTY: Rule(Again.ONCE, Next.YES, True, transient=True),
@@ -59,6 +59,7 @@ RULES: dict[FailureKind, Rule] = {
     FailureKind.CONTENT_FILTER: Rule(Again.NO, Next.NO, False, 400),
     FailureKind.INVALID_REQUEST: Rule(Again.NO, Next.NOT_FROM_FIRST, False, 400),
     FailureKind.UNFIT: Rule(Again.NO, Next.YES, False, 400),
+    FailureKind.MISMATCH: Rule(Again.NO, Next.YES, False, transient=True),
     FailureKind.CANCELLED: Rule(Again.NO, Next.NO, False),
     FailureKind.INTERNAL: Rule(Again.NO, Next.NO, False),
 }

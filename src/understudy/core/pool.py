@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from understudy.core.budget import Budget
 from understudy.core.member import Member
 from understudy.core.metrics import PoolMetrics
 from understudy.core.policies.base import Policy
 from understudy.core.settings import PoolSettings
+
+RETRIES_ANYHOW = 10
 
 
 class Pool:
     """What one profile's requests share.
 
     `quiet_since` is the instant of the last opening or probe start of any member: early probes keep
-    their distance from it.
+    their distance from it. `retries` is the budget for asking the same member again.
     """
 
-    __slots__ = ("members", "metrics", "policy", "profile", "quiet_since", "sequence", "settings")
+    __slots__ = ("members", "metrics", "policy", "profile", "quiet_since", "retries", "sequence", "settings")
 
     def __init__(
         self, profile: str, policy: Policy, members: Sequence[Member], settings: PoolSettings
@@ -29,6 +32,7 @@ class Pool:
         self.metrics = PoolMetrics()
         self.sequence = 0
         self.quiet_since = 0.0
+        self.retries = Budget(RETRIES_ANYHOW)
 
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"
@@ -38,11 +42,13 @@ class Pool:
         self.metrics = other.metrics
         self.sequence = other.sequence
         self.quiet_since = other.quiet_since
+        self.retries = other.retries
         if type(self.policy) is type(other.policy):
             self.policy = other.policy
 
-    def begin(self) -> int:
+    def begin(self, now: float) -> int:
         """A request begins; returns its number in this pool."""
         self.sequence += 1
         self.metrics.requests += 1
+        self.retries.request(now)
         return self.sequence

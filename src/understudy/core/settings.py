@@ -243,6 +243,60 @@ REGISTRY: tuple[Setting, ...] = (
         20_000,
     ),
     Setting(
+        "stream_recovery",
+        Choice(("off", "same_model", "any")),
+        Scope.POOL,
+        "Who goes on with a stream that breaks after its first content, so that the caller gets one whole "
+        "answer: nobody, members of the same model (equal `model` or equal `model-identity`; the same member "
+        "again too), or any.",
+        "same_model",
+    ),
+    Setting(
+        "recovery_timeout_ms",
+        _POSITIVE,
+        Scope.POOL,
+        "From the break of a stream to the first new content, over all tries.",
+        30_000,
+    ),
+    Setting(
+        "hold_tool_calls",
+        Boolean(),
+        Scope.POOL,
+        "Hold a streamed tool call back until it is whole, so that a break inside it can be recovered.",
+        False,
+    ),
+    Setting(
+        "stream_hold_ms",
+        _NATURAL,
+        Scope.POOL,
+        "Hold the first part of a stream back for so long: if it breaks meanwhile, it begins anew and nobody "
+        "notices. 0 hands everything out at once.",
+        0,
+    ),
+    Setting(
+        "max_attempts",
+        _POSITIVE,
+        Scope.POOL,
+        "Attempts per request in all, over all backends.",
+        default_words="off",
+    ),
+    Setting(
+        "retry_budget_percent",
+        Integer(0, 1000),
+        Scope.POOL,
+        "Attempts on a backend that the request has asked already: at most this percentage of the requests "
+        "of the last 10 s, and 10 besides; 0 allows none. Asking another backend is never limited by it.",
+        20,
+    ),
+    Setting(
+        "model-identity",
+        TEXT,
+        Scope.MEMBER,
+        "What the model is, where its provider calls it otherwise than others do: members with equal "
+        "identities can go on with each other's streams.",
+        default_words="the profile's `model`",
+    ),
+    Setting(
         "bench_max_ms", _POSITIVE, Scope.POOL, "No bench lasts longer, whatever Retry-After says.", 900_000
     ),
     Setting(
@@ -456,6 +510,8 @@ class RetrySettings:
     wait_for_capacity: float = 20.0
     bench_max: float = 900.0
     request_timeout: float = 600.0
+    max_attempts: int | None = None
+    budget: float = 0.2
 
     @classmethod
     def of(cls, layers: Layers) -> RetrySettings:
@@ -469,6 +525,30 @@ class RetrySettings:
             wait_for_capacity=layers.seconds("wait_for_capacity_ms"),
             bench_max=layers.seconds("bench_max_ms"),
             request_timeout=layers.seconds("request_timeout_ms"),
+            max_attempts=layers.value("max_attempts"),
+            budget=layers.value("retry_budget_percent") / 100,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """What is done so that a stream survives its backend. Seconds.
+
+    `scope`: who goes on with it, ``off``, ``same_model`` or ``any``.
+    """
+
+    scope: str = "same_model"
+    timeout: float = 30.0
+    hold: float = 0.0
+    hold_tool_calls: bool = False
+
+    @classmethod
+    def of(cls, layers: Layers) -> RecoverySettings:
+        return cls(
+            scope=layers.value("stream_recovery"),
+            timeout=layers.seconds("recovery_timeout_ms"),
+            hold=layers.seconds("stream_hold_ms"),
+            hold_tool_calls=layers.value("hold_tool_calls"),
         )
 
 
@@ -499,22 +579,29 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """What holds for one member: its clocks and floor, and what is known of its model."""
+    """What holds for one member: its clocks and floor, and what is known of its model.
+
+    `model` is its name at the provider, `identity` what it is whoever provides it; "" is not known.
+    """
 
     timeouts: Timeouts = Timeouts()
     tpm_threshold: int | None = None
     strict_events: bool = False
     error_rules: tuple[ErrorRule, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    model: str = ""
+    identity: str = ""
 
     @classmethod
-    def of(cls, layers: Layers) -> MemberSettings:
+    def of(cls, layers: Layers, model: str = "") -> MemberSettings:
         return cls(
             timeouts=Timeouts.of(layers),
             tpm_threshold=layers.value("tpm_threshold"),
             strict_events=layers.value("strict_events"),
             error_rules=layers.value("error_rules") or (),
             facts=Facts.of({key: layers.value(key) for key in FACTS}),
+            model=model,
+            identity=layers.value("model-identity") or "",
         )
 
 
@@ -525,6 +612,7 @@ class PoolSettings:
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
     tpm_measure: str = "serving"
+    recovery: RecoverySettings = RecoverySettings()
 
     @classmethod
     def of(cls, layers: Layers) -> PoolSettings:
@@ -532,4 +620,5 @@ class PoolSettings:
             breaker=BreakerSettings.of(layers),
             retry=RetrySettings.of(layers),
             tpm_measure=layers.value("tpm_measure"),
+            recovery=RecoverySettings.of(layers),
         )

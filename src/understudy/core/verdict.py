@@ -17,6 +17,7 @@ from understudy.errors import (
     RequestRejected,
     SkipEntry,
     SkipReason,
+    StreamInterrupted,
     TrailEntry,
 )
 
@@ -41,20 +42,29 @@ _RETURNING = _CIRCUITS | {SkipReason.BENCHED}
 
 
 def failed(
-    pool: Pool, fit: Fit | None, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float
+    pool: Pool,
+    fit: Fit | None,
+    causes: Sequence[Cause],
+    trail: Sequence[TrailEntry],
+    now: float,
+    least: float | None = None,
 ) -> AllBackendsFailed:
-    """Something was tried and all of it failed. Of what could not be said nothing was tried."""
+    """Something was tried and all of it failed. Of what could not be said nothing was tried.
+
+    `least`: no sooner should the caller come back, though a backend could be asked.
+    """
     first = next((cause for cause in causes if cause.kind is not FailureKind.UNFIT), causes[0])
     rejected = first.kind in _CALLERS_FAULT
     leaf = RequestRejected if rejected else AllBackendsFailed
     retryable = any(RULES[cause.kind].transient for cause in causes)
     listed = "; ".join(f"{cause.backend}: {cause.message}" for cause in causes)
+    returns = [soonest_return(pool, fit, now), least] if retryable or not rejected else []
     error = leaf(
         f"The request was rejected: {listed}" if rejected else f"All backends failed: {listed}",
         causes=causes,
         trail=trail,
         retryable=retryable,
-        retry_after=soonest_return(pool, fit, now) if retryable or not rejected else None,
+        retry_after=max((instant for instant in returns if instant is not None), default=None),
     )
     error.__cause__ = cause_error(first)
     return error
@@ -83,6 +93,21 @@ def too_late(limit: float, causes: Sequence[Cause], trail: Sequence[TrailEntry])
         trail=trail,
         retryable=True,
     )
+
+
+def interrupted(
+    broke: Cause, since: Sequence[Cause], causes: Sequence[Cause], trail: Sequence[TrailEntry]
+) -> StreamInterrupted:
+    """`broke` is why the answer broke off, `since` why nobody could go on with it."""
+    listed = "".join(f"; {cause.backend} could not go on: {cause.message}" for cause in since)
+    error = StreamInterrupted(
+        f"{broke.backend} broke off after its first content: {broke.message}{listed}",
+        causes=causes,
+        trail=trail,
+        retryable=True,
+    )
+    error.__cause__ = cause_error(broke)
+    return error
 
 
 def soonest_return(pool: Pool, fit: Fit | None, now: float) -> float | None:

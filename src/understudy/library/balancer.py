@@ -324,7 +324,8 @@ def _pool(profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str,
 def _member_settings(
     slot: MemberSlot, profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str, Any]
 ) -> MemberSettings:
-    return MemberSettings.of(profile.layers(slot, option, session))
+    model = "" if slot.profile is None else slot.profile.model
+    return MemberSettings.of(profile.layers(slot, option, session), model)
 
 
 def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:

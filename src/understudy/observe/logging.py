@@ -23,6 +23,8 @@ from understudy.core.events import (
     Event,
     FieldsLeftOut,
     OperatorActed,
+    Recovered,
+    RecoveryStarted,
     WaitingForCapacity,
 )
 from understudy.errors import FailureKind, SkipReason
@@ -33,6 +35,7 @@ logging.getLogger("understudy").addHandler(logging.NullHandler())
 _balancer = logging.getLogger("understudy.lb.failover")
 _timeout = logging.getLogger("understudy.lb.timeout")
 _tpm = logging.getLogger("understudy.lb.tpm")
+_recovery = logging.getLogger("understudy.lb.recovery")
 _operator = logging.getLogger("understudy.lb.operator")
 _breaker = logging.getLogger("understudy.circuit-breaker")
 
@@ -106,6 +109,17 @@ def _log_recovery(event: BreakerClosed) -> None:
     _breaker.info("[circuit-breaker] %s: Recovered (state = closed)", event.backend)
 
 
+def _log_break(event: RecoveryStarted) -> None:
+    _recovery.warning(
+        "[LB:recovery] %s broke off after %d tokens, %s goes on (%s)",
+        event.broken, event.tokens, event.backend, event.way,
+    )  # fmt: skip
+
+
+def _log_resumption(event: Recovered) -> None:
+    _recovery.info("[LB:recovery] %s went on after %.1f s", event.backend, event.after)
+
+
 def _log_action(event: OperatorActed) -> None:
     _operator.warning("[LB:operator] %s: %s", event.backend, event.action)
 
@@ -130,6 +144,8 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     ConfigurationWarning: _log_warning,
     FieldsLeftOut: _log_left_out,
     OperatorActed: _log_action,
+    Recovered: _log_resumption,
+    RecoveryStarted: _log_break,
     WaitingForCapacity: _log_wait,
 }
 
