@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def shown(chunks: Sequence[ChatChunk]) -> Transcript:
 
 def spliced(seam: Seam, chunks: Sequence[ChatChunk]) -> tuple[list[ChatChunk], bool]:
     """What goes out, and whether the answers differ."""
-    out = []
+    out: list[ChatChunk] = []
     for chunk in chunks:
         passed = seam.feed(chunk)
         if isinstance(passed, Mismatch):
@@ -181,7 +182,7 @@ def test_a_cut_keeps_the_text_and_its_overlap(text: str) -> None:
 
 def pieces_of(text: str, places: Sequence[int]) -> list[str]:
     marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(marks)]
 
 
 PLACES = st.lists(st.integers(0, 500), max_size=12)
