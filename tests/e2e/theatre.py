@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "connect_timeout_ms": 300,
     "failover_retry_delay_ms": 10,
     "failover_retry_count": 2,
+    "stream_recovery": "off",
 }
 
 
@@ -124,9 +125,11 @@ async def theatre(
     second_settings: dict[str, Any] | None = None,
     members: Sequence[str] = ("lead", "second"),
     ssl: Any = None,
+    speaks: str = "openai",
+    model: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Theatre]:
-    """Open the house; `settings` are the profile's, over the short clocks."""
+    """Open the house; `settings` are the profile's, over the short clocks. `model` None: each has its own."""
     async with (
         FaultProvider(lead, time_scale=time_scale, ssl=ssl) as first,
         FaultProvider(second, time_scale=time_scale) as other,
@@ -135,7 +138,12 @@ async def theatre(
         own = {"lead": lead_settings or {}, "second": second_settings or {}}
         profile = LoadBalancerProfile("evening", policy, tuple(members), settings={**SETTINGS, **settings})
         cast = [
-            StandardProfile(name, "openai", f"{name}-model", settings={"base-url": urls[name], **own[name]})
+            StandardProfile(
+                name,
+                speaks,
+                model or f"{name}-model",
+                settings={"base-url": urls[name], **own[name]},
+            )
             for name in urls
         ]
         async with Balancer(profile, cast) as lb:

@@ -47,3 +47,14 @@ def test_another_length_repeats_the_canonical_tokens() -> None:
 
 def test_four_characters_of_a_prompt_are_a_token() -> None:
     assert [Call("m", prompt_size=size).input_tokens for size in (0, 1, 4, 5)] == [0, 1, 1, 2]
+
+
+def test_an_answer_that_was_begun_goes_on_where_it_was_left() -> None:
+    assert CANONICAL.going_on("The sh").tokens[:3] == ("ow", " goes", " on")
+    assert CANONICAL.going_on("The show").tokens == TOKENS[2:]
+    assert CANONICAL.going_on(TEXT).tokens == ()
+
+
+def test_one_that_was_begun_otherwise_is_said_in_whole() -> None:
+    assert CANONICAL.going_on("the show") is CANONICAL
+    assert CANONICAL.going_on("") is CANONICAL

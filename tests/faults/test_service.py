@@ -216,3 +216,52 @@ async def test_whoever_wants_to_know_is_told_of_every_request_once() -> None:
 async def test_the_configured_answer_is_the_plain_one() -> None:
     async with FaultProvider(pace=1e6) as provider:
         assert (await ask(provider, stream=True)).text == TEXT
+
+
+BEGUN: dict[str, tuple[str, dict[str, Any]]] = {
+    "openai": ("/v1/chat/completions", {"messages": [{"role": "assistant", "content": TEXT[:100]}]}),
+    "anthropic": ("/v1/messages", {"messages": [{"role": "assistant", "content": TEXT[:100]}]}),
+    "anthropic-blocks": (
+        "/v1/messages",
+        {"messages": [{"role": "assistant", "content": [{"type": "text", "text": TEXT[:100]}]}]},
+    ),
+    "gemini": (
+        "/v1beta/models/m:generateContent",
+        {"contents": [{"role": "model", "parts": [{"text": TEXT[:60]}, {"text": TEXT[60:100]}]}]},
+    ),
+}
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": TEXT[:100]}]},
+    "/v1/messages": {"messages": [{"role": "user", "content": TEXT[:100]}]},
+    "/v1beta/models/m:generateContent": {"contents": [{"role": "user", "parts": [{"text": TEXT[:100]}]}]},
+}
+
+
+async def said(provider: FaultProvider, path: str, body: dict[str, Any]) -> str:
+    answer = await send(provider, "POST", path, json.dumps(body).encode())
+    return json.dumps(answer.json, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("case", BEGUN)
+async def test_a_conversation_that_ends_with_the_assistants_own_words_is_gone_on_with(case: str) -> None:
+    path, body = BEGUN[case]
+    async with FaultProvider() as provider:
+        rest = json.dumps(TEXT[100:], ensure_ascii=False)
+        assert rest in await said(provider, path, body)
+        assert rest not in await said(provider, path, ASKED[path])
+
+
+@pytest.mark.parametrize("case", BEGUN)
+async def test_a_prefill_is_an_occasion(case: str) -> None:
+    path, body = BEGUN[case]
+    async with FaultProvider("when prefill says prefill") as provider:
+        assert "Prefilling assistant messages is not supported" in await said(provider, path, body)
+        assert TEXT in await said(provider, path, ASKED[path])
+
+
+@pytest.mark.parametrize("content", [None, 5, []])
+async def test_an_assistant_who_has_said_nothing_is_no_prefill(content: object) -> None:
+    async with FaultProvider("when prefill says prefill") as provider:
+        for path in ("/v1/chat/completions", "/v1/messages"):
+            body = {"messages": [{"role": "assistant", "content": content}]}
+            assert TEXT in await said(provider, path, body)

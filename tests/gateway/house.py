@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "stall_timeout_ms": 2000,
     "connect_timeout_ms": 1000,
     "failover_retry_delay_ms": 1,
+    "stream_recovery": "off",
 }
 
 

@@ -26,7 +26,12 @@ from understudy.testing import ManualClock, Reply, ScriptedTransport
 BUG = cast(Any, "no piece at all")
 
 ADMIN_KEY = "key-of-the-operator-1147"
-SETTINGS: dict[str, Any] = {"failover_retry_delay_ms": 1000, "timeout_ms": 10000, "stall_timeout_ms": 30000}
+SETTINGS: dict[str, Any] = {
+    "failover_retry_delay_ms": 1000,
+    "timeout_ms": 10000,
+    "stall_timeout_ms": 30000,
+    "stream_recovery": "off",
+}
 
 
 class Visit:

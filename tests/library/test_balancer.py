@@ -133,7 +133,7 @@ async def test_leaving_the_balancer_cancels_what_is_in_flight() -> None:
 
 
 async def test_an_interrupted_stream_raises_and_keeps_the_partial_text() -> None:
-    stage = Stage(stream(delta("Hello")), speech("never"))
+    stage = Stage(stream(delta("Hello")), speech("never"), settings={"stream_recovery": "off"})
     stream_ = stage.lb.stream("Hi")
     with pytest.raises(StreamInterrupted) as caught:
         await stream_.answer()

@@ -13,7 +13,14 @@ from understudy.core.facts import Facts
 from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
-from understudy.core.settings import BreakerSettings, MemberSettings, PoolSettings, RetrySettings, Timeouts
+from understudy.core.settings import (
+    BreakerSettings,
+    MemberSettings,
+    PoolSettings,
+    RecoverySettings,
+    RetrySettings,
+    Timeouts,
+)
 from understudy.errors import TrailEntry
 from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import ManualClock
@@ -25,6 +32,7 @@ from understudy.wire.chat import ChatChunk, ChatRequest
 TIMEOUTS = Timeouts(first_content=10, unary=10, connect=5, stall=5)
 RETRY = RetrySettings(delay=1.0)
 BREAKER = BreakerSettings()
+NO_RECOVERY = RecoverySettings(scope="off")
 JSON_HEADERS = {"content-type": "application/json"}
 
 
@@ -77,6 +85,7 @@ class House:
     """Backends ``a``, ``b``, … that play the given scripts, one list of replies each.
 
     `facts` and `formats` are the members', in order; without any nothing is known, and OpenAI chat spoken.
+    All are of one model; nobody goes on with a broken answer unless `recovery` says so.
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class House:
         strict: bool = False,
         retry: RetrySettings = RETRY,
         breaker: BreakerSettings = BREAKER,
+        recovery: RecoverySettings = NO_RECOVERY,
         key: str | None = None,
         facts: Sequence[Facts] = (),
         formats: Sequence[ModuleType] = (),
@@ -106,11 +116,15 @@ class House:
         known = dict(enumerate(facts))
         self.members = [
             Member(
-                name, index, MemberSettings(timeouts, strict_events=strict, facts=known.get(index, Facts()))
+                name,
+                index,
+                MemberSettings(timeouts, strict_events=strict, facts=known.get(index, Facts()), model="m"),
             )
             for index, name in enumerate(names)
         ]
-        self.pool = Pool("house", BY_NAME[policy](), self.members, PoolSettings(breaker, retry))
+        self.pool = Pool(
+            "house", BY_NAME[policy](), self.members, PoolSettings(breaker, retry, recovery=recovery)
+        )
         self.backends = {
             name: Backend(name, cast(WireFormat, spoken[name]), base_url=url, model="m", key=key)
             for name, url in urls.items()

@@ -11,8 +11,10 @@ Base URLs and variables are those of each provider's own documentation, linked i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -30,7 +32,8 @@ class Alias:
     """One provider. `base_url` None: every customer has an address of their own.
 
     `key_variable` None: the backend asks for no key. `own_hosts`: domains whose every host is the
-    provider's, besides the base URL.
+    provider's, besides the base URL. `continuation` are the fields that make it go on with the assistant's
+    last message instead of answering it.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Alias:
     wire_format: WireFormat = WireFormat.OPENAI
     knows_stream_usage: bool = True
     own_hosts: tuple[str, ...] = ()
+    continuation: Mapping[str, Any] = field(default_factory=dict)
 
     def owns(self, base_url: str) -> bool:
         """Is this address the provider's own, so that its usual key may be sent there (rule 2)?"""
@@ -183,6 +187,7 @@ _TABLE = (
         "http://localhost:8000/v1",
         None,
         "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
+        continuation={"add_generation_prompt": False, "continue_final_message": True},
     ),
     Alias("lm-studio", "http://localhost:1234/v1", None, "https://lmstudio.ai/docs/app/api/endpoints/openai"),
     Alias(

@@ -258,6 +258,11 @@ class Dispatch:
     def causes(self) -> tuple[Cause, ...]:
         return tuple(self._causes)
 
+    @property
+    def is_recovering(self) -> bool:
+        """Did the answer break off, and may somebody go on with it?"""
+        return self._break is not None and self._verdict is None
+
     def time_asking(self, now: float) -> float:
         """Seconds spent on attempts, each up to its first content."""
         return sum(attempt.time_asking(now) for attempt in self._attempts)

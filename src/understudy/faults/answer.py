@@ -5,7 +5,9 @@
    stream tells its usage.
 2. One chunk per token: the text of a token is what one event of a stream carries. Some tokens hold
    multibyte characters.
-3. `output_tokens` is exact: text, reasoning and tool-call pieces, for every choice.
+3. The exception: if the conversation ends with a message of the assistant's that the answer begins with, only
+   the rest of it is said.
+4. `output_tokens` is exact: text, reasoning and tool-call pieces, for every choice.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Call:
     """What of a request matters to its answer. `prompt_size` is in characters.
 
     `as_array`: a stream is asked for as one JSON array, not as events. `encrypted`: reasoning is to
-    come with what only its issuer can read.
+    come with what only its issuer can read. `prefill` is what the assistant has said already, if the
+    conversation ends with that.
     """
 
     model: str
@@ -50,6 +53,7 @@ class Call:
     prompt_size: int = 0
     as_array: bool = False
     encrypted: bool = False
+    prefill: str = ""
 
     @property
     def input_tokens(self) -> int:
@@ -106,6 +110,17 @@ class Answer:
         """The same answer with another text: a token per word, spaces kept."""
         words = text.split(" ")
         return replace(self, tokens=(words[0], *(f" {word}" for word in words[1:])))
+
+    def going_on(self, prefill: str) -> Answer:
+        """The rest of the same answer; all of it if it does not begin like that."""
+        if not prefill or not self.text.startswith(prefill):
+            return self
+        left, rest = len(prefill), []
+        for token in self.tokens:
+            if len(token) > left:
+                rest.append(token[left:])
+            left = max(0, left - len(token))
+        return replace(self, tokens=tuple(rest))
 
     def of_length(self, count: int) -> Answer:
         """The same answer with so many tokens: the canonical ones, over and over."""

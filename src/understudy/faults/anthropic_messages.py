@@ -80,11 +80,21 @@ def read_call(body: Mapping[str, Any], path: str, query: Mapping[str, str]) -> C
         model=str(body.get("model") or ""),
         stream=body.get("stream") is True,
         prompt_size=sum(map(_size, (body.get("system"), *contents))),
+        prefill=_prefill(_objects(messages)),
     )
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _prefill(messages: list[dict[str, Any]]) -> str:
+    if not messages or messages[-1].get("role") != "assistant":
+        return ""
+    content = messages[-1].get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(str(block.get("text", "")) for block in _objects(content))
 
 
 def _size(content: object) -> int:

@@ -94,7 +94,14 @@ def read_call(body: Mapping[str, Any], path: str, query: Mapping[str, str]) -> C
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
         prompt_size=sum(map(_size, contents)),
         as_array=stream and query.get("alt") != "sse",
+        prefill=_prefill(_objects(body.get("contents"))),
     )
+
+
+def _prefill(contents: list[dict[str, Any]]) -> str:
+    if not contents or contents[-1].get("role") != "model":
+        return ""
+    return "".join(str(part.get("text", "")) for part in _objects(contents[-1].get("parts")))
 
 
 CANDIDATES = ("candidateCount", "candidate_count")

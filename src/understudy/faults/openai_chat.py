@@ -64,12 +64,21 @@ def read_call(body: Mapping[str, Any], path: str, query: Mapping[str, str]) -> C
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=choices if isinstance(choices, int) and 0 < choices <= MOST_CHOICES else 1,
         prompt_size=sum(map(_size, _messages(body))),
+        prefill=_prefill(_messages(body)),
     )
 
 
 def _messages(body: Mapping[str, Any]) -> Sequence[Any]:
     messages = body.get("messages")
     return messages if isinstance(messages, list) else ()
+
+
+def _prefill(messages: Sequence[Any]) -> str:
+    last = messages[-1] if messages else None
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return ""
+    content = last.get("content")
+    return content if isinstance(content, str) else ""
 
 
 def _size(message: object) -> int:

@@ -32,8 +32,8 @@ from understudy.faults.plan import Plan, Plans
 from understudy.faults.vocabulary import WORDS
 from understudy.faults.word import ScriptError, Word, count, duration, nearest, positive
 
-Occasion = Literal["stream", "unary", "usage", "reused"]
-OCCASIONS: tuple[Occasion, ...] = ("stream", "unary", "usage", "reused")
+Occasion = Literal["stream", "unary", "usage", "reused", "prefill"]
+OCCASIONS: tuple[Occasion, ...] = ("stream", "unary", "usage", "reused", "prefill")
 
 
 @dataclass(frozen=True, slots=True)

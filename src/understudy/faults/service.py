@@ -171,6 +171,8 @@ class Service:
         occasions: set[Occasion] = {"stream" if call.stream else "unary"}
         if call.include_usage:
             occasions.add("usage")
+        if call.prefill:
+            occasions.add("prefill")
         if exchange.request.reused:
             occasions.add("reused")
         # In the script's own time, which the time scale makes pass faster.
@@ -178,6 +180,8 @@ class Service:
 
     async def _play(self, exchange: Exchange, call: Call, cue: Cue) -> bool:
         plan = cue.plans[exchange.format]
+        if call.prefill:
+            plan = replace(plan, answer=plan.answer.going_on(call.prefill))
         if not exchange.http.keep_alive:
             plan = replace(plan, closing="say")
         exchange.request.step = cue.text

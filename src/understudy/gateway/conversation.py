@@ -215,10 +215,14 @@ class _Turn:
     async def _stream(self) -> None:
         call, writer = self._call, self._writer
         while (batch := await self._next_batch()) is not None:
-            data = writer.write(batch, native=call.is_native)
+            data = writer.write(batch, native=call.is_native) if batch else self._sign_of_life()
             if data:
                 await self._write(data)
         await self._write(writer.end(call.usage), last=True)
+
+    def _sign_of_life(self) -> bytes:
+        """While a broken answer is gone on with, or a part of it is held back (rule 2)."""
+        return COMMENT if self._started else b""
 
     async def _fail(self, error: RequestError) -> None:
         """Rules 2 and 4."""

@@ -340,6 +340,7 @@ def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
         defaults=profile.params(slot),
         asks_usage=member.knows_stream_usage,
         ca_file=None if member.ca_file is None else str(member.ca_file),
+        continuation=member.alias.continuation,
     )
 
 

@@ -98,14 +98,16 @@ class Backend:
 
     `base_url` has no slash at its end.
 
-    `defaults` fill what the request leaves out. `asks_usage`: ask for usage in streams; turned off for
-    good when the backend refuses to know the field.
+    `defaults` fill what the request leaves out. `continuation` are fields that tell it to go on with a
+    prefilled answer. `asks_usage`: ask for usage in streams; turned off for good when the backend refuses to
+    know the field.
     """
 
     __slots__ = (
         "asks_usage",
         "base_url",
         "ca_file",
+        "continuation",
         "defaults",
         "format",
         "headers",
@@ -125,6 +127,7 @@ class Backend:
         defaults: Mapping[str, Any] | None = None,
         asks_usage: bool = True,
         ca_file: str | None = None,
+        continuation: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.format = wire_format
@@ -135,6 +138,7 @@ class Backend:
         self.defaults = dict(defaults or {})
         self.asks_usage = asks_usage
         self.ca_file = ca_file
+        self.continuation = continuation or {}
 
     def __repr__(self) -> str:
         return f"<Backend {self.name}, {self.model} at {self.base_url}>"

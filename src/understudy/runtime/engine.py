@@ -3,6 +3,10 @@
 Streams and unary calls run the same loop; a unary answer is a single batch. Every exit, whether by
 answer, error, cancellation or a bug of ours, passes `Call._leave`, which lets go of the connection,
 settles the attempt and leaves no timer behind.
+
+What arrives is handed on at once, but for two cases: it is held (`runtime.hold`), or goes on with an answer
+that broke off and says nothing new yet. Then the caller is handed an empty batch about every `AWAKE` seconds,
+so that it can show signs of life.
 """
 
 from __future__ import annotations
@@ -20,16 +24,20 @@ from understudy.errors import (
     FailureKind,
     InternalError,
     RequestError,
-    StreamInterrupted,
     TrailEntry,
 )
 from understudy.runtime.backend import Backend, Request
 from understudy.runtime.exchange import Exchange
 from understudy.runtime.fan_out import FanOut
+from understudy.runtime.hold import Hold
+from understudy.runtime.patience import NotYet, Patience
 from understudy.runtime.ports import Clock, Observer, Transport
+from understudy.runtime.recovery import Told
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage
 from understudy.wire.needs import Needs
+
+AWAKE = 5.0
 
 
 class Engine:
@@ -143,8 +151,8 @@ class Call:
     """One request and what is known of its answer so far.
 
     `chunks` may be iterated once; or `next_batch` is called until it says None, and `leave` at the end.
-    `backend`, `model`, `usage` and `finish_reason` are the answering attempt's; `text` is what has been
-    handed on, unless nobody wants it kept.
+    `backend`, `model` and `finish_reason` are the answering attempt's, `usage` the whole answer's; `text` is
+    what has been handed on, unless nobody wants it kept.
     """
 
     __slots__ = (
@@ -152,11 +160,15 @@ class Call:
         "_dispatch",
         "_engine",
         "_exchange",
+        "_hold",
         "_keeps_text",
+        "_patience",
         "_paused",
         "_pausing_since",
+        "_recovers",
         "_running",
-        "_text",
+        "_speaker",
+        "_told",
         "_watchdog",
         "backend",
         "needs",
@@ -173,9 +185,14 @@ class Call:
         self._dispatch: Dispatch | None = None
         self._exchange: Exchange | None = None
         self._running: Attempt | None = None
+        self._speaker: Attempt | None = None  # of whose content some was handed on, if it is a stream's
         self._answered = False
+        settings = engine.pool.settings.recovery
+        self._recovers = stream and settings.scope != "off"
+        self._hold = Hold.wanted(settings) if stream else None
+        self._patience: Patience[list[ChatChunk] | None] | None = None
         self._keeps_text = keeps_text
-        self._text: list[str] = []
+        self._told = Told(request, self.needs)
         self._paused = 0.0
         self._pausing_since: float | None = None
         self.backend: str | None = None
@@ -193,7 +210,7 @@ class Call:
 
     @property
     def usage(self) -> Usage | None:
-        return self._exchange.usage if self._exchange is not None else None
+        return self._told.usage(self._exchange.usage) if self._exchange is not None else None
 
     @property
     def finish_reason(self) -> str | None:
@@ -201,7 +218,7 @@ class Call:
 
     @property
     def text(self) -> str:
-        return "".join(self._text)
+        return self._told.text if self._keeps_text else ""
 
     @property
     def attempts(self) -> int:
@@ -215,8 +232,8 @@ class Call:
 
     @property
     def is_native(self) -> bool:
-        """Did the request come in the format of the backend that answers?"""
-        return self.backend is not None and self.is_native_to(self.backend)
+        """Is the answer in the format that the request came in, as it came from one backend?"""
+        return self.backend is not None and not self._told.is_resumed and self.is_native_to(self.backend)
 
     def is_native_to(self, backend: str) -> bool:
         """Did the request come in the format of this backend?"""
@@ -239,12 +256,17 @@ class Call:
             self.leave()
 
     async def next_batch(self) -> list[ChatChunk] | None:
-        """What has arrived of the answer, None at its end; raises what `chunks` does."""
+        """What has arrived of the answer, None at its end; empty if nothing has for some time.
+
+        Raises what `chunks` does.
+        """
         dispatch = self._dispatch
         if dispatch is None:
             dispatch = self._dispatch = self._engine.begin(self)
         try:
             while (batch := await self._next(dispatch)) is not None:
+                if not batch:
+                    return batch
                 if shown := self._shown(batch):
                     return shown
         except Closed:
@@ -263,7 +285,8 @@ class Call:
 
     def close(self) -> bool:
         """End the request from outside; True if a task was waiting on it and will hear of it."""
-        if self._watchdog.close():
+        is_attended = self._patience is None or self._patience.is_idle or self._patience.is_attended
+        if self._watchdog.close() and is_attended:
             return True
         self.leave()
         return False
@@ -296,23 +319,66 @@ class Call:
                 dispatch.failed(self._engine.clock.now())
                 raise error
             case _:
-                await self._pause(step)
+                return await self._pause(step)
         return None
 
     async def _next_batch(self, attempt: Attempt, dispatch: Dispatch) -> list[ChatChunk] | None:
-        assert self._exchange is not None
+        exchange = self._exchange
+        assert exchange is not None
         try:
-            batch = await self._exchange.next_batch()
+            if self._patience is None:
+                batch = await exchange.next_batch()
+            else:
+                batch = await self._wait_patiently(self._patience, exchange, attempt)
         except Closed:
             raise
+        except NotYet:
+            return self._hand_on(attempt, self._ripe(), dispatch)
         except Exception as bug:
             self._report(bug, attempt, dispatch)
             raise InternalError(f"a bug of Understudy while asking {attempt.member.name}: {bug!r}") from bug
         if batch is None:
-            self._running = None
-            if attempt.committed_at is not None:
-                self._finish(dispatch, attempt)
+            return self._ended(attempt, exchange, dispatch)
+        if self._hold is not None:
+            batch = self._hold.take(batch, self._engine.clock.now())
+            if not batch:
+                return None
+        return self._hand_on(attempt, batch, dispatch)
+
+    async def _wait_patiently(
+        self, patience: Patience[list[ChatChunk] | None], exchange: Exchange, attempt: Attempt
+    ) -> list[ChatChunk] | None:
+        """Raises `NotYet` when the caller is to hear from us though nothing has arrived."""
+        until = self._awake_until(attempt)
+        if until is None and patience.is_idle:
+            return await exchange.next_batch()
+        return await patience.wait(exchange.next_batch, until)
+
+    def _awake_until(self, attempt: Attempt) -> float | None:
+        """None while what arrives is handed on at once."""
+        hold = self._hold
+        is_holding = hold is not None and hold.is_holding
+        if not is_holding and (attempt.way is None or attempt is self._speaker):
+            return None
+        until = self._engine.clock.now() + AWAKE
+        return until if hold is None or hold.until is None else min(until, hold.until)
+
+    def _ripe(self) -> list[ChatChunk]:
+        return [] if self._hold is None else self._hold.ripe(self._engine.clock.now())
+
+    def _hand_on(self, attempt: Attempt, batch: list[ChatChunk], dispatch: Dispatch) -> list[ChatChunk]:
+        """What goes out; the dispatch is told of the first there is."""
+        if batch and attempt is not self._speaker and self.stream:
+            self._speaks(attempt, dispatch)
         return batch
+
+    def _speaks(self, attempt: Attempt, dispatch: Dispatch) -> None:
+        if attempt.way is None:
+            dispatch.show(attempt, self._told)
+        else:
+            dispatch.resume(attempt, self._engine.clock.now())
+            self._engine.tell(dispatch)
+        self._speaker = attempt
 
     def _report(self, bug: Exception, attempt: Attempt, dispatch: Dispatch) -> None:
         now = self._engine.clock.now()
@@ -323,47 +389,59 @@ class Call:
         engine = self._engine
         self.backend = attempt.member.name
         self._running = attempt
+        backend = engine.backends[attempt.member.name]
+        part = self._told.part(attempt, backend)
+        if self._patience is None and (part.seam is not None or self._hold is not None):
+            self._patience = Patience(engine.clock)
         self._exchange = Exchange(
             attempt,
-            engine.backends[attempt.member.name],
-            self.request,
-            self.needs,
+            backend,
+            part.request,
+            part.needs,
             transport=engine.transport,
             clock=engine.clock,
             watchdog=self._watchdog,
             deadline=dispatch.deadline,
             progress=_Report(dispatch, engine),
+            seam=part.seam,
         )
 
-    async def _pause(self, wait: Wait) -> None:
-        """Sleep until the instant, or until a probe settles if the step says so."""
+    async def _pause(self, wait: Wait) -> list[ChatChunk] | None:
+        """Sleep until the instant, or until a probe settles if the step says so.
+
+        If the answer has begun, no longer than the caller may go without a sign of life, which is returned.
+        """
+        until = wait.until if self._speaker is None else min(wait.until, self._engine.clock.now() + AWAKE)
         future = self._engine.waiter() if wait.wakes else asyncio.get_running_loop().create_future()
         self._pausing_since = self._engine.clock.now()
         try:
-            await self._watchdog.guard(future, wait.until)
+            await self._watchdog.guard(future, until)
         except LimitPassed:
             pass
         finally:
             future.cancel()
             self._paused += self._engine.clock.now() - self._pausing_since
             self._pausing_since = None
+        return None if self._speaker is None else []
 
     # Ends
 
-    def _finish(self, dispatch: Dispatch, attempt: Attempt) -> None:
-        """After content there are two ends: a whole answer, or an explicit error."""
-        now = self._engine.clock.now()
-        if isinstance(attempt.outcome, Success):
-            self._answered = True
-            dispatch.answered(now)
-            return
-        dispatch.failed(now)
-        cause = dispatch.causes[-1]
-        raise StreamInterrupted(
-            f"{cause.backend} broke off after its first content: {cause.message}",
-            causes=dispatch.causes,
-            retryable=True,
-        )
+    def _ended(self, attempt: Attempt, exchange: Exchange, dispatch: Dispatch) -> list[ChatChunk] | None:
+        """The attempt is over: what is still to go out of a whole answer, or a sign of life."""
+        self._running = None
+        hold = self._hold
+        if not isinstance(attempt.outcome, Success):
+            if hold is not None:
+                hold.drop()
+            if attempt is self._speaker:
+                self._told.broke_off(attempt, exchange.usage)
+            return [] if dispatch.is_recovering else None
+        rest = self._hand_on(attempt, [] if hold is None else hold.rest(), dispatch)
+        self._answered = True
+        dispatch.answered(self._engine.clock.now())
+        if attempt.way is not None:
+            rest.append(ChatChunk(usage=self.usage, id=self._told.transcript.id, model=self.model))
+        return rest or None
 
     def _accept_empty(self, dispatch: Dispatch) -> list[ChatChunk]:
         assert self._exchange is not None
@@ -378,8 +456,8 @@ class Call:
 
     def _shown(self, batch: list[ChatChunk]) -> list[ChatChunk]:
         shown = [chunk for chunk in batch if chunk.usage is None or not self._hidden(chunk)]
-        if self._keeps_text:
-            self._text.extend(chunk.text for chunk in shown if chunk.text)
+        if self._recovers or self._keeps_text:
+            self._told.add(shown)
         return shown
 
     def _hidden(self, chunk: ChatChunk) -> bool:
@@ -392,6 +470,8 @@ class Call:
         )
 
     def _leave(self, dispatch: Dispatch) -> None:
+        if self._patience is not None:
+            self._patience.leave()
         if self._exchange is not None:
             self._exchange.abandon()
         dispatch.leave(self._engine.clock.now())

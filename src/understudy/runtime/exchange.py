@@ -15,8 +15,12 @@
 7. A request field that the backend refuses to know is left out once and for good, within the attempt.
 8. The request goes out as the member's model can take it (`wire.needs.suited`). What is left out of it, by
    that or because the member's format has no word for it, is noted in the attempt.
-9. Tokens that the backend did not count are estimated. Of an answer's pieces those of ASCII count a fourth of
-   their letters, as most of them do; only longer or other ones are looked at.
+9. An attempt that goes on with a broken answer is read through a seam (`wire.seam`): what the caller has
+   already does not go out again. Until something new has come, its deadline is the recovery's.
+10. An attempt that fails ends after what came before has been handed out: until then it is not known
+    whether the caller was shown anything of it.
+11. Tokens that the backend did not count are estimated. Of an answer's pieces those of ASCII count a fourth
+    of their letters, as most of them do; only longer or other ones are looked at.
 """
 
 from __future__ import annotations
@@ -44,6 +48,7 @@ from understudy.runtime.watchdog import LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage, estimate_tokens
 from understudy.wire.needs import Needs, suited
 from understudy.wire.refusal import classify
+from understudy.wire.seam import Mismatch, Seam
 from understudy.wire.tokens import estimate
 
 UNARY_LIMIT = 64 * 1024 * 1024
@@ -76,10 +81,12 @@ class Exchange:
         "_looked_at",
         "_marker_at",
         "_needs",
+        "_overdue",
         "_paused",
         "_progress",
         "_request",
         "_response",
+        "_seam",
         "_transport",
         "_visible_reasoning",
         "_waited",
@@ -102,6 +109,7 @@ class Exchange:
         watchdog: Watchdog,
         deadline: Deadline,
         progress: Progress,
+        seam: Seam | None = None,
     ) -> None:
         self._attempt = attempt
         self._backend = backend
@@ -115,6 +123,7 @@ class Exchange:
         self._watchdog = watchdog
         self._deadline = deadline
         self._progress = progress
+        self._seam = seam
         self._response: HttpResponse | None = None
         self._content: ContentDecoder | None = None
         self._decoder: StreamDecoder | None = None
@@ -125,6 +134,7 @@ class Exchange:
         self._paused = 0.0
         self._idle_since: float | None = None
         self._marker_at: float | None = None
+        self._overdue: Failure | None = None  # how the attempt has ended, once its last chunks are handed out
         self.held: list[ChatChunk] = []
         self.usage: Usage | None = None
         self.model: str | None = None
@@ -137,6 +147,8 @@ class Exchange:
         """The chunks that are ready, or None once the attempt has ended and been settled."""
         if self._attempt.outcome is not None:
             return None
+        if self._overdue is not None:
+            return self._ended(self._overdue)
         if self._idle_since is not None:
             self._paused += self._clock.now() - self._idle_since
         try:
@@ -148,7 +160,7 @@ class Exchange:
 
     def abandon(self) -> None:
         """The caller is gone, or done: let go of the connection, settle what has not ended. Idempotent."""
-        self._end(Abandoned())
+        self._end(self._overdue or Abandoned())
 
     # The head
 
@@ -255,6 +267,10 @@ class Exchange:
         if not any(chunk.has_content for chunk in decoded) and self._empty():
             return self._ended(self._empty_failure(terminal=self.finish_reason is not None))
         batch = self._commit()
+        if self._seam is not None:
+            batch = self._spliced(batch, self._seam)
+        if self._overdue is not None:
+            return self._end_after(batch)
         self._end(Success())
         return batch
 
@@ -301,18 +317,31 @@ class Exchange:
             if isinstance(item, ChatChunk):
                 self._chunk(item, ready)
             elif isinstance(item, Failure) and self._marker_at is None:
-                self._end(item)
-                return ready
+                self._overdue = item
+            if self._overdue is not None:
+                return self._end_after(ready)
         if self._marker_at is None and decoder.finished:
             self._marker_at = self._clock.now()
         if decoder.done:
-            ready += self._finish() or []
+            self._overdue = self._failure_of_end()
+            return self._end_after(ready) if self._overdue else ready + (self._finish() or [])
         return ready
+
+    def _end_after(self, ready: list[ChatChunk]) -> list[ChatChunk] | None:
+        """Rule 10."""
+        assert self._overdue is not None
+        return ready or self._ended(self._overdue)
+
+    def _failure_of_end(self) -> Failure | None:
+        outcome = self._end_of_stream()
+        return outcome if isinstance(outcome, Failure) else None
 
     def _chunk(self, chunk: ChatChunk, ready: list[ChatChunk]) -> None:
         """Hold it back, or hand it out with what was held."""
         self._note(chunk)
-        if self._attempt.committed_at is not None:
+        if self._seam is not None:
+            self._splice(chunk, self._seam, ready)
+        elif self._attempt.committed_at is not None:
             self._evidence(chunk)
             ready.append(chunk)
         elif chunk.has_content:
@@ -321,6 +350,25 @@ class Exchange:
             self._evidence(chunk)
         else:
             self.held.append(chunk)
+
+    def _splice(self, chunk: ChatChunk, seam: Seam, ready: list[ChatChunk]) -> None:
+        """Rule 9."""
+        if self._attempt.committed_at is None and chunk.has_content:
+            self._commit()
+        self._evidence(chunk)
+        ready += self._spliced([chunk], seam)
+
+    def _spliced(self, chunks: list[ChatChunk], seam: Seam) -> list[ChatChunk]:
+        """What is new in them. At a difference the attempt fails."""
+        new: list[ChatChunk] = []
+        for chunk in chunks:
+            passed = seam.feed(chunk)
+            if isinstance(passed, Mismatch):
+                self._overdue = Failure(FailureKind.MISMATCH, passed.message)
+                break
+            if passed is not None:
+                new.append(passed)
+        return new
 
     def _commit(self) -> list[ChatChunk]:
         """The first content: the held preamble may go out, and no other backend can step in plainly."""
@@ -349,7 +397,7 @@ class Exchange:
             self._weigh(call.name or "")
 
     def _weigh(self, text: str) -> None:
-        """Rule 9."""
+        """Rule 11."""
         if len(text) < SHORT and text.isascii():
             self._characters += len(text)
         else:
@@ -412,12 +460,14 @@ class Exchange:
         return self._empty_failure(terminal=False)
 
     def _limit_outcome(self) -> Outcome:
-        """There are three cases: the stall clock, the request's deadline, the first-content clock."""
+        """There are three cases: the request's deadline, the stall clock, the first-content clock."""
         timeouts = self._attempt.settings.timeouts
-        if self._attempt.committed_at is not None:
+        committed = self._attempt.committed_at is not None
+        cut_short = self._is_awaited() if committed else self._deadline.cuts(self._attempt.limit_at)
+        if cut_short and self._deadline.passed(self._clock.now()):
+            return Abandoned(f"{self._deadline.setting} passed")
+        if committed:
             return Failure(FailureKind.STALL, f"no event for {timeouts.stall * 1000:.0f} ms after content")
-        if self._deadline.cuts(self._attempt.limit_at):
-            return Abandoned("request_timeout_ms passed")
         return Failure(FailureKind.TIMEOUT, f"Request exceeded {self._attempt.limit * 1000:.0f}ms")
 
     def _transport_outcome(self, error: TransportError) -> Outcome:
@@ -467,7 +517,12 @@ class Exchange:
             return self._marker_at + LINGER
         if self._attempt.committed_at is None:
             return self._first_limit()
-        return now + self._attempt.settings.timeouts.stall - self._waited
+        limit = now + self._attempt.settings.timeouts.stall - self._waited
+        return min(limit, self._deadline.at) if self._is_awaited() else limit
+
+    def _is_awaited(self) -> bool:
+        """Does the caller still wait for something new of a broken answer?"""
+        return self._seam is not None and not self._seam.resumed
 
     # Tokens
 
