@@ -29,7 +29,7 @@ def fields_of(request: ChatRequest | ClientRequest) -> dict[str, Any]:
 
 def test_in_neutral_words_the_answer_so_far_is_the_last_message() -> None:
     request = ChatRequest([QUESTION], {"max_tokens": 100, "max_completion_tokens": 5, "temperature": 0})
-    asked = continued(request, "The show", 10, native=False, more={"prefix": True})
+    asked = continued(request, "The show", 10, native=False, defaults={}, more={"prefix": True})
     assert list(asked.messages) == [QUESTION, BEGUN]  # type: ignore[union-attr]
     assert asked.fields == {
         "max_tokens": 90,
@@ -43,7 +43,9 @@ def test_in_neutral_words_the_answer_so_far_is_the_last_message() -> None:
 @pytest.mark.parametrize("dialect", [openai_client, anthropic_client])
 def test_in_the_clients_own_format_everything_else_stays_as_it_came(dialect: Any) -> None:
     request = client(dialect, metadata={"user_id": "x"})
-    asked = continued(request, "The show", 10, native=True, more={"continue_final_message": True})
+    asked = continued(
+        request, "The show", 10, native=True, defaults={}, more={"continue_final_message": True}
+    )
     assert isinstance(asked, ClientRequest)
     told = fields_of(asked)
     assert told["messages"] == [QUESTION, BEGUN]
@@ -54,12 +56,14 @@ def test_in_the_clients_own_format_everything_else_stays_as_it_came(dialect: Any
 
 
 def test_a_limit_that_is_none_is_left_to_whoever_is_asked() -> None:
-    asked = continued(client(openai_client, max_tokens=None), "The show", 10, native=True, more={})
+    asked = continued(
+        client(openai_client, max_tokens=None), "The show", 10, native=True, defaults={}, more={}
+    )
     assert fields_of(asked)["max_tokens"] is None
 
 
 def test_for_another_format_it_is_put_into_neutral_words() -> None:
-    asked = continued(client(anthropic_client), "The show", 99, native=False, more={})
+    asked = continued(client(anthropic_client), "The show", 99, native=False, defaults={}, more={})
     assert isinstance(asked, ChatRequest)
     assert asked.messages[-1] == BEGUN
     assert asked.fields["max_tokens"] == 1
@@ -68,7 +72,7 @@ def test_for_another_format_it_is_put_into_neutral_words() -> None:
 def test_so_is_a_format_without_messages() -> None:
     body = {"model": "m", "input": "Hi", "stream": True}
     request = responses_client.read_request(json.dumps(body).encode())
-    asked = continued(request, "The show", 10, native=True, more={})
+    asked = continued(request, "The show", 10, native=True, defaults={}, more={})
     assert isinstance(asked, ChatRequest)
     assert [message["role"] for message in asked.messages] == ["user", "assistant"]
 
@@ -76,4 +80,16 @@ def test_so_is_a_format_without_messages() -> None:
 def test_one_that_cannot_be_put_into_them_is_the_clients_fault() -> None:
     request = client(anthropic_client, messages=[{"role": "robot", "content": "Hi"}])
     with pytest.raises(BadRequest):
-        continued(request, "The show", 10, native=False, more={})
+        continued(request, "The show", 10, native=False, defaults={}, more={})
+
+
+def test_the_backends_usual_limit_is_lowered_where_the_request_has_none() -> None:
+    usual = {"max_tokens": 50, "temperature": 1}
+    asked = continued(ChatRequest([QUESTION]), "The show", 10, native=False, defaults=usual, more={})
+    assert asked.fields == {"max_tokens": 40}
+    request = client(openai_client)
+    del request.fields["max_tokens"]
+    asked = continued(request, "The show", 10, native=True, defaults=usual, more={})
+    assert fields_of(asked)["max_tokens"] == 40
+    asked = continued(client(openai_client), "The show", 10, native=True, defaults=usual, more={})
+    assert fields_of(asked)["max_tokens"] == 90

@@ -127,6 +127,7 @@ class Told:
                 prefill,
                 _tokens(prefill),
                 native=backend.is_native(self._request),
+                defaults=backend.defaults,
                 more=backend.continuation,
             )
         except (BadRequest, ValueError, TypeError):

@@ -2,7 +2,8 @@
 
 1. The answer so far becomes the last message, the assistant's. In the client's own format if the backend
    speaks that and the format calls its conversation `messages`; else in neutral words.
-2. Limits of the answer are lowered by what there is of it already, to 1 at least.
+2. Limits of the answer, the request's or else the backend's usual ones, are lowered by what there is of it
+   already, to 1 at least.
 3. Some backends want to be told in fields of their own that they shall go on.
 """
 
@@ -26,18 +27,21 @@ def continued(
     spent: int,
     *,
     native: bool,
+    defaults: Mapping[str, Any],
     more: Mapping[str, Any],
 ) -> ChatRequest | ClientRequest:
     """The request for the rest of the answer, `spent` tokens of which are there. Raises `BadRequest`.
 
-    `native`: the backend speaks the client's format.
+    `native`: the backend speaks the client's format. `defaults` fill what the request leaves out.
     """
+    usual = {} if any(name in request.fields for name in LIMITS) else defaults
+    limits = {name: usual[name] for name in LIMITS if name in usual}
     message = {"role": "assistant", "content": prefill}
     if isinstance(request, ClientRequest):
         if native and request.prompt == "messages":
-            return _natively(request, message, spent, more)
+            return _natively(request, message, spent, {**limits, **more})
         request = request.chat
-    fields = {**request.fields, **more}
+    fields = {**limits, **request.fields, **more}
     for name in LIMITS:
         if isinstance(fields.get(name), int):
             fields[name] = max(1, fields[name] - spent)
@@ -49,10 +53,10 @@ def _natively(
 ) -> ClientRequest:
     fields = dict(request.fields)
     fields["messages"] = _raw([*_MESSAGES.decode(fields["messages"]), message])
+    fields.update({name: _raw(value) for name, value in more.items()})
     for name in LIMITS:
         if name in fields:
             fields[name] = _lowered(fields[name], spent)
-    fields.update({name: _raw(value) for name, value in more.items()})
     return request.with_fields(fields)
 
 
