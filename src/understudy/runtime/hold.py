@@ -69,6 +69,6 @@ class Hold:
     def _first_of_call(self) -> int:
         chunks = self._chunks
         at = next((place for place, chunk in enumerate(chunks) if chunk.tool_calls), len(chunks))
-        while 0 < at < len(chunks) and b"" in (chunks[at].raw, chunks[at - 1].raw):
+        while 0 < at < len(chunks) and chunks[at].raw == b"":  # said by bytes that an earlier one carries
             at -= 1
         return at
