@@ -16,6 +16,7 @@ from understudy.core.settings import (
     Layers,
     MemberSettings,
     PoolSettings,
+    HedgeSettings,
     RecoverySettings,
     RetrySettings,
     Scope,
@@ -44,6 +45,8 @@ PROMISED: dict[str, tuple[Any, Scope]] = {
     "stream_hold_ms": (0, Scope.POOL),
     "max_attempts": (None, Scope.POOL),
     "retry_budget_percent": (20, Scope.POOL),
+    "hedge": ("off", Scope.POOL),
+    "hedge_budget_percent": (10, Scope.POOL),
     "model-identity": (None, Scope.MEMBER),
     "request_timeout_ms": (600_000, Scope.POOL),
     "circuit_breaker_enabled": (True, Scope.POOL),
@@ -308,6 +311,20 @@ class TestFrozenSettings:
         )
         assert RecoverySettings.of(layers) == RecoverySettings("any", 5.0, 0.25, True)
         assert PoolSettings.of(layers).recovery == RecoverySettings("any", 5.0, 0.25, True)
+
+    @pytest.mark.parametrize(
+        ("value", "settings"),
+        [
+            ("off", HedgeSettings(None, None, 0.5)),
+            (0, HedgeSettings(0.0, None, 0.5)),
+            (1500, HedgeSettings(1.5, None, 0.5)),
+            ("p95", HedgeSettings(None, 95, 0.5)),
+        ],
+    )
+    def test_a_hedge_is_late_by_time_or_by_rank(self, value: str | int, settings: HedgeSettings) -> None:
+        layers = Layers(profile={"hedge": value, "hedge_budget_percent": 50})
+        assert HedgeSettings.of(layers) == settings
+        assert settings.is_on is (value != "off")
 
     def test_a_member_has_its_model_and_what_that_is(self) -> None:
         settings = MemberSettings.of(Layers(member={"model-identity": "qwen-3"}), "Qwen/Qwen3")

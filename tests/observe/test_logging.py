@@ -19,6 +19,7 @@ from understudy.core.events import (
     Event,
     FieldsLeftOut,
     FirstContent,
+    Hedged,
     OperatorActed,
     Recovered,
     RecoveryStarted,
@@ -111,6 +112,10 @@ def skipped(reason: SkipReason, measure: str = "serving") -> BackendSkipped:
             ["WARNING [LB:recovery] synthetic broke off after 40 tokens, chutes goes on (replay)"],
         ),
         (Recovered(0, 1, "chutes", 1.25), ["INFO [LB:recovery] chutes went on after 1.2 s"]),
+        (
+            Hedged(0, 1, "synthetic", 1.25, "chutes"),
+            ["INFO [LB:hedge] synthetic has said nothing for 1.2 s, chutes is asked too"],
+        ),
         (FirstContent(0, 1, "synthetic", 0.1), []),
     ],
 )

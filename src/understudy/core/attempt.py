@@ -85,8 +85,12 @@ class Attempt:
 
     def time_asking(self, now: float) -> float:
         """Seconds from the start to the first content, or to the end without any."""
+        return self.asked_until(now) - self.started_at
+
+    def asked_until(self, now: float) -> float:
+        """The instant of the first content, or of the end without any."""
         until = self.committed_at or self.ended_at
-        return (now if until is None else until) - self.started_at
+        return now if until is None else until
 
     def outcome_word(self) -> str:
         """The outcome as a trail shows it."""

@@ -35,6 +35,9 @@ What a failure allows is the table in `core.outcome`, with these exceptions:
 14. A request makes at most `max_attempts`, and asks a member again only while the pool's budget for that
     (`core.budget`) has room; switching is free.
 15. A member that refuses a prefilled answer is not blamed for it, and is asked for a replay.
+16. While a stream's only attempt says nothing, a second member may be asked too (`hedge_at`, `hedge`), once
+    per request and within a budget; a probe at once, and whatever the budget. Whoever speaks first goes on,
+    the other is told that it lost.
 
 Every attempt that was started is settled exactly once; leaving the dispatch settles what is left.
 """
@@ -63,6 +66,7 @@ from understudy.core.events import (
     Event,
     FieldsLeftOut,
     FirstContent,
+    Hedged,
     ProbeSettled,
     Recovered,
     RecoveryStarted,
@@ -91,6 +95,10 @@ _NETWORK = frozenset(
 _BENCHING = frozenset((FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR))
 _PREFILL_REFUSED = frozenset((FailureKind.INVALID_REQUEST, FailureKind.UNFIT))
 _OPERATORS_TO_MEND = frozenset((FailureKind.AUTH, FailureKind.MODEL_NOT_FOUND))
+
+
+ENOUGH_TO_BE_LATE = 20
+"""So many first contents a percentile needs."""
 
 
 class Wait(NamedTuple):
@@ -160,6 +168,7 @@ class Dispatch:
         "_cut_short",
         "_ended",
         "_fit",
+        "_hedged",
         "_jitter",
         "_larger_than",
         "_order",
@@ -204,7 +213,8 @@ class Dispatch:
         self._steps: list[Attempt | BackendSkipped] = []
         self._recorded: set[tuple[int, SkipReason]] = set()
         self._causes: list[Cause] = []
-        self._running: Attempt | None = None
+        self._running: list[Attempt] = []
+        self._hedged = False
         self._shown: Shown | None = None
         self._speaker: Attempt | None = None  # whose content was shown last
         self._break: _Break | None = None
@@ -264,8 +274,13 @@ class Dispatch:
         return self._break is not None and self._verdict is None
 
     def time_asking(self, now: float) -> float:
-        """Seconds spent on attempts, each up to its first content."""
-        return sum(attempt.time_asking(now) for attempt in self._attempts)
+        """Seconds spent on attempts, each up to its first content; those of two at once count once."""
+        total = covered = 0.0
+        for attempt in self._attempts:
+            until = attempt.asked_until(now)
+            total += max(0.0, until - max(attempt.started_at, covered))
+            covered = max(covered, until)
+        return total
 
     def take_events(self) -> list[Event]:
         """The facts since the last call."""
@@ -289,6 +304,44 @@ class Dispatch:
             attempt.evidence = StreamEvidence(member.window, now)
         self.events.append(FirstContent(now, self.request, member.name, now - attempt.started_at))
 
+    def hedge_at(self, attempt: Attempt, now: float) -> float | None:
+        """When `hedge` is worth a call, if the attempt has said nothing until then (rule 16); None: never."""
+        settings = self.pool.settings.hedge
+        if not settings.is_on or self._hedged or not self.stream or attempt.way is not None:
+            return None
+        if attempt.permit.probe:
+            return now
+        if settings.percentile is None:
+            return None if settings.after is None else now + settings.after
+        first_content = attempt.member.metrics.first_content
+        if first_content.count < ENOUGH_TO_BE_LATE:
+            return None
+        usual = first_content.percentile(settings.percentile)
+        return None if usual is None else now + usual
+
+    def hedge(self, late: Attempt, now: float) -> Attempt | None:
+        """A second attempt besides the late one; None if nobody may be asked."""
+        settings = self.pool.settings
+        within = late.permit.probe or self.pool.hedges.allows(now, settings.hedge.budget)
+        if self._hedged or not within or self._all_attempts_made():
+            return None
+        for member in self._order:
+            if member.index not in self._standings and self._is_healthy(member, now):
+                return self._hedge(late, member, now)
+        return None
+
+    def _is_healthy(self, member: Member, now: float) -> bool:
+        settings = self.pool.settings
+        closed = member.breaker.state(now, settings.breaker) is State.CLOSED
+        return closed and eligibility.check(member, now, settings, self._larger_than, self._fit) is None
+
+    def _hedge(self, late: Attempt, member: Member, now: float) -> Attempt:
+        self._hedged = True
+        self.pool.hedges.spend(now)
+        self.pool.metrics.hedged += 1
+        self.events.append(Hedged(now, self.request, late.member.name, now - late.started_at, member.name))
+        return self._start(member, now)
+
     def show(self, attempt: Attempt, shown: Shown) -> None:
         """The attempt's first content goes out (rule 12). `shown` tells what the caller has, from now on."""
         self._shown = shown
@@ -307,7 +360,7 @@ class Dispatch:
             return
         attempt.outcome = outcome
         attempt.ended_at = now
-        self._running = None
+        self._running.remove(attempt)
         self._count_tokens(attempt, tokens, now)
         attempt.member.metrics.malformed_events += attempt.malformed_events
         if attempt.left_out:
@@ -324,9 +377,10 @@ class Dispatch:
         """The caller has the whole answer."""
         if self._ended:
             return
-        last = self._attempts[-1]
+        asked = [attempt for attempt in self._attempts if not _has_lost(attempt.outcome)]
+        last = next((one for one in asked if isinstance(one.outcome, Success)), asked[-1])
         last.accepted = isinstance(last.outcome, Failure)
-        failed_over = len({attempt.member.index for attempt in self._attempts}) > 1
+        failed_over = len({attempt.member.index for attempt in asked}) > 1
         self.pool.metrics.answered += 1
         self.pool.metrics.failed_over += failed_over
         self._end("answered", last.member.name, failed_over, now)
@@ -339,8 +393,8 @@ class Dispatch:
 
     def leave(self, now: float) -> None:
         """The caller is gone, or done: settle what is left. Idempotent."""
-        if self._running is not None:
-            self.settle(self._running, Abandoned(), now)
+        for attempt in tuple(self._running):
+            self.settle(attempt, Abandoned(), now)
         if not self._ended:
             self.pool.metrics.cancelled += 1
             self._end("cancelled", None, False, now)
@@ -488,7 +542,7 @@ class Dispatch:
         attempt = Attempt(member, standing.attempts, permit, now, stream=self.stream)
         self._attempts.append(attempt)
         self._steps.append(attempt)
-        self._running = attempt
+        self._running.append(attempt)
         member.metrics.requests += 1
         self.pool.policy.picked(member)
         self.events.append(
@@ -594,7 +648,7 @@ class Dispatch:
         )
 
     def _abandoned(self, attempt: Attempt, outcome: Abandoned, now: float) -> None:
-        self._cut_short = True
+        self._cut_short = self._cut_short or not outcome.lost
         attempt.member.metrics.cancelled += 1
         self._release(attempt, now)
         duration = now - attempt.started_at
@@ -808,6 +862,10 @@ def _bench_seconds(failure: Failure) -> float | None:
 def _skip_entry(skipped: BackendSkipped, began: float) -> SkipEntry:
     until = None if skipped.until is None else skipped.until - began
     return SkipEntry(skipped.backend, skipped.reason, until)
+
+
+def _has_lost(outcome: Outcome | None) -> bool:
+    return isinstance(outcome, Abandoned) and outcome.lost
 
 
 def _is_unfit(outcome: Outcome | None) -> bool:

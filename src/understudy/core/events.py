@@ -132,6 +132,14 @@ class ConfigurationWarning(Event, frozen=True):
     message: str
 
 
+class Hedged(Event, frozen=True):
+    """`late` has said nothing for so many seconds; `backend` is asked too."""
+
+    late: str
+    after: float
+    backend: str
+
+
 class RecoveryStarted(Event, frozen=True):
     """`broken` broke off after so many tokens were shown; `backend` is asked to go on, in this `way`."""
 

@@ -88,7 +88,7 @@ class MemberMetrics:
 class PoolMetrics:
     """One pool's requests since start."""
 
-    __slots__ = ("answered", "cancelled", "failed", "failed_over", "recovered", "requests")
+    __slots__ = ("answered", "cancelled", "failed", "failed_over", "hedged", "recovered", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -97,6 +97,7 @@ class PoolMetrics:
         self.cancelled = 0
         self.failed_over = 0
         self.recovered = 0
+        self.hedged = 0
 
     @property
     def in_flight(self) -> int:

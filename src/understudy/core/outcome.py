@@ -116,9 +116,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The caller left, or the request's deadline cut the attempt short: nobody's fault."""
+    """The caller left, the request's deadline cut the attempt short, or another was faster: nobody's fault.
+
+    `lost`: another attempt goes on.
+    """
 
     message: str = "the caller left"
+    lost: bool = False
 
 
 Outcome = Success | Failure | Abandoned

@@ -11,16 +11,28 @@ from understudy.core.policies.base import Policy
 from understudy.core.settings import PoolSettings
 
 RETRIES_ANYHOW = 10
+HEDGES_ANYHOW = 1
 
 
 class Pool:
     """What one profile's requests share.
 
     `quiet_since` is the instant of the last opening or probe start of any member: early probes keep
-    their distance from it. `retries` is the budget for asking the same member again.
+    their distance from it. `retries` is the budget for asking the same member again,
+    `hedges` the one for asking two at once.
     """
 
-    __slots__ = ("members", "metrics", "policy", "profile", "quiet_since", "retries", "sequence", "settings")
+    __slots__ = (
+        "hedges",
+        "members",
+        "metrics",
+        "policy",
+        "profile",
+        "quiet_since",
+        "retries",
+        "sequence",
+        "settings",
+    )
 
     def __init__(
         self, profile: str, policy: Policy, members: Sequence[Member], settings: PoolSettings
@@ -33,6 +45,7 @@ class Pool:
         self.sequence = 0
         self.quiet_since = 0.0
         self.retries = Budget(RETRIES_ANYHOW)
+        self.hedges = Budget(HEDGES_ANYHOW)
 
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"
@@ -43,6 +56,7 @@ class Pool:
         self.sequence = other.sequence
         self.quiet_since = other.quiet_since
         self.retries = other.retries
+        self.hedges = other.hedges
         if type(self.policy) is type(other.policy):
             self.policy = other.policy
 
@@ -51,4 +65,5 @@ class Pool:
         self.sequence += 1
         self.metrics.requests += 1
         self.retries.request(now)
+        self.hedges.request(now)
         return self.sequence

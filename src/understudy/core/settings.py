@@ -30,6 +30,7 @@ from understudy.core.shapes import (
     Choice,
     ErrorRules,
     Integer,
+    Lateness,
     Shape,
     StatusList,
     Words,
@@ -287,6 +288,23 @@ REGISTRY: tuple[Setting, ...] = (
         "Attempts on a backend that the request has asked already: at most this percentage of the requests "
         "of the last 10 s, and 10 besides; 0 allows none. Asking another backend is never limited by it.",
         20,
+    ),
+    Setting(
+        "hedge",
+        Lateness(),
+        Scope.POOL,
+        "Ask a second backend too when the first content of a stream is late, and take whichever speaks "
+        "first: after so many milliseconds, or after what that percentage of the backend's first contents "
+        "took. While it is on, no request waits for a probed backend alone.",
+        "off",
+    ),
+    Setting(
+        "hedge_budget_percent",
+        Integer(0, 100),
+        Scope.POOL,
+        "Second backends asked by `hedge`: at most this percentage of the requests of the last 10 s, and 1 "
+        "besides; 0 allows none.",
+        10,
     ),
     Setting(
         "model-identity",
@@ -553,6 +571,28 @@ class RecoverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HedgeSettings:
+    """When a second backend is asked besides the first: `after` seconds, or after a percentile of its own."""
+
+    after: float | None = None
+    percentile: int | None = None
+    budget: float = 0.1
+
+    @property
+    def is_on(self) -> bool:
+        return self.after is not None or self.percentile is not None
+
+    @classmethod
+    def of(cls, layers: Layers) -> HedgeSettings:
+        late = layers.value("hedge")
+        return cls(
+            after=late / 1000 if isinstance(late, int) else None,
+            percentile=int(late[1:]) if isinstance(late, str) and late != "off" else None,
+            budget=layers.value("hedge_budget_percent") / 100,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """One attempt's clocks, in seconds from its start; `stall` from the last event.
 
@@ -613,6 +653,7 @@ class PoolSettings:
     retry: RetrySettings = RetrySettings()
     tpm_measure: str = "serving"
     recovery: RecoverySettings = RecoverySettings()
+    hedge: HedgeSettings = HedgeSettings()
 
     @classmethod
     def of(cls, layers: Layers) -> PoolSettings:
@@ -621,4 +662,5 @@ class PoolSettings:
             retry=RetrySettings.of(layers),
             tpm_measure=layers.value("tpm_measure"),
             recovery=RecoverySettings.of(layers),
+            hedge=HedgeSettings.of(layers),
         )

@@ -185,6 +185,30 @@ class Amounts:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """When something is late: never, after so many milliseconds, or later than most of its kind."""
+
+    @property
+    def description(self) -> str:
+        return "off, an integer of at least 0 (milliseconds), or p50 to p99"
+
+    def check(self, value: object) -> str | int:
+        if isinstance(value, str):
+            if not re.fullmatch("off|p[5-9][0-9]", value):
+                raise ValueError(value)
+            return value
+        return Integer(0).check(value)
+
+    def parse(self, text: str) -> str | int:
+        word = text.strip().lower()
+        return int(word) if word.isdecimal() else self.check(word)
+
+    def schema(self) -> dict[str, Any]:
+        words = {"type": "string", "pattern": f"^(off|p[5-9][0-9]){_END}"}
+        return {"anyOf": [words, Integer(0).schema()]}
+
+
 # JSON Schema's `$` lets Python's matcher accept one line feed more; the look-ahead forbids it.
 _END = r"$(?!\n)"
 _PORT = "[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"

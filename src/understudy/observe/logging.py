@@ -22,6 +22,7 @@ from understudy.core.events import (
     ConfigurationWarning,
     Event,
     FieldsLeftOut,
+    Hedged,
     OperatorActed,
     Recovered,
     RecoveryStarted,
@@ -36,6 +37,7 @@ _balancer = logging.getLogger("understudy.lb.failover")
 _timeout = logging.getLogger("understudy.lb.timeout")
 _tpm = logging.getLogger("understudy.lb.tpm")
 _recovery = logging.getLogger("understudy.lb.recovery")
+_hedge = logging.getLogger("understudy.lb.hedge")
 _operator = logging.getLogger("understudy.lb.operator")
 _breaker = logging.getLogger("understudy.circuit-breaker")
 
@@ -109,6 +111,12 @@ def _log_recovery(event: BreakerClosed) -> None:
     _breaker.info("[circuit-breaker] %s: Recovered (state = closed)", event.backend)
 
 
+def _log_hedge(event: Hedged) -> None:
+    _hedge.info(
+        "[LB:hedge] %s has said nothing for %.1f s, %s is asked too", event.late, event.after, event.backend
+    )
+
+
 def _log_break(event: RecoveryStarted) -> None:
     _recovery.warning(
         "[LB:recovery] %s broke off after %d tokens, %s goes on (%s)",
@@ -143,6 +151,7 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     BreakerOpened: _log_opening,
     ConfigurationWarning: _log_warning,
     FieldsLeftOut: _log_left_out,
+    Hedged: _log_hedge,
     OperatorActed: _log_action,
     Recovered: _log_resumption,
     RecoveryStarted: _log_break,

@@ -32,6 +32,7 @@ from understudy.runtime.fan_out import FanOut
 from understudy.runtime.hold import Hold
 from understudy.runtime.patience import NotYet, Patience
 from understudy.runtime.ports import Clock, Observer, Transport
+from understudy.runtime.race import Race, Runner
 from understudy.runtime.recovery import Told
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage
@@ -165,6 +166,7 @@ class Call:
         "_patience",
         "_paused",
         "_pausing_since",
+        "_race",
         "_recovers",
         "_running",
         "_speaker",
@@ -190,6 +192,7 @@ class Call:
         settings = engine.pool.settings.recovery
         self._recovers = stream and settings.scope != "off"
         self._hold = Hold.wanted(settings) if stream else None
+        self._race: Race | None = None
         self._patience: Patience[list[ChatChunk] | None] | None = None
         self._keeps_text = keeps_text
         self._told = Told(request, self.needs)
@@ -285,6 +288,10 @@ class Call:
 
     def close(self) -> bool:
         """End the request from outside; True if a task was waiting on it and will hear of it."""
+        if self._race is not None:
+            self._watchdog.close()
+            self._race.close()
+            return True
         is_attended = self._patience is None or self._patience.is_idle or self._patience.is_attended
         if self._watchdog.close() and is_attended:
             return True
@@ -326,7 +333,10 @@ class Call:
         exchange = self._exchange
         assert exchange is not None
         try:
-            if self._patience is None:
+            if self._race is not None:
+                runner, batch = await self._run(self._race, dispatch)
+                attempt, exchange = runner.attempt, runner.exchange
+            elif self._patience is None:
                 batch = await exchange.next_batch()
             else:
                 batch = await self._wait_patiently(self._patience, exchange, attempt)
@@ -335,15 +345,43 @@ class Call:
         except NotYet:
             return self._hand_on(attempt, self._ripe(), dispatch)
         except Exception as bug:
-            self._report(bug, attempt, dispatch)
-            raise InternalError(f"a bug of Understudy while asking {attempt.member.name}: {bug!r}") from bug
+            self._report(bug, self._running or attempt, dispatch)
+            raise InternalError(f"a bug of Understudy while asking {self.backend}: {bug!r}") from bug
         if batch is None:
-            return self._ended(attempt, exchange, dispatch)
+            return None if self._race is not None else self._ended(attempt, exchange, dispatch)
         if self._hold is not None:
             batch = self._hold.take(batch, self._engine.clock.now())
             if not batch:
                 return None
         return self._hand_on(attempt, batch, dispatch)
+
+    async def _run(self, race: Race, dispatch: Dispatch) -> tuple[Runner, list[ChatChunk] | None]:
+        """The next runner that has come to something. The race is over once one has spoken, or none is left."""
+        while (come := await race.next()) is None:
+            self._let_another_join(race, dispatch)
+        runner, task = come
+        if task.exception() is not None:
+            self._is_run_by(runner)
+        batch = task.result()
+        if batch is not None or not race.runners:
+            race.leave(lost=True)
+            self._race = None
+            self._is_run_by(runner)
+        return runner, batch
+
+    def _let_another_join(self, race: Race, dispatch: Dispatch) -> None:
+        race.late_at = None
+        (late,) = race.runners
+        attempt = dispatch.hedge(late.attempt, self._engine.clock.now())
+        self._engine.tell(dispatch)
+        if attempt is not None:
+            race.join(self._runner(attempt, dispatch, Watchdog(self._engine.clock)))
+
+    def _is_run_by(self, runner: Runner) -> None:
+        if self._watchdog is not runner.watchdog:
+            self._watchdog.dispose()
+        self._running, self._exchange, self._watchdog = runner
+        self.backend = runner.attempt.member.name
 
     async def _wait_patiently(
         self, patience: Patience[list[ChatChunk] | None], exchange: Exchange, attempt: Attempt
@@ -387,24 +425,31 @@ class Call:
 
     def _begin_attempt(self, attempt: Attempt, dispatch: Dispatch) -> None:
         engine = self._engine
-        self.backend = attempt.member.name
-        self._running = attempt
+        runner = self._runner(attempt, dispatch, self._watchdog)
+        self._is_run_by(runner)
+        if self._patience is None and (attempt.way is not None or self._hold is not None):
+            self._patience = Patience(engine.clock)
+        late_at = dispatch.hedge_at(attempt, engine.clock.now())
+        if late_at is not None:
+            self._race = Race(engine.clock, runner, late_at)
+
+    def _runner(self, attempt: Attempt, dispatch: Dispatch, watchdog: Watchdog) -> Runner:
+        engine = self._engine
         backend = engine.backends[attempt.member.name]
         part = self._told.part(attempt, backend)
-        if self._patience is None and (part.seam is not None or self._hold is not None):
-            self._patience = Patience(engine.clock)
-        self._exchange = Exchange(
+        exchange = Exchange(
             attempt,
             backend,
             part.request,
             part.needs,
             transport=engine.transport,
             clock=engine.clock,
-            watchdog=self._watchdog,
+            watchdog=watchdog,
             deadline=dispatch.deadline,
             progress=_Report(dispatch, engine),
             seam=part.seam,
         )
+        return Runner(attempt, exchange, watchdog)
 
     async def _pause(self, wait: Wait) -> list[ChatChunk] | None:
         """Sleep until the instant, or until a probe settles if the step says so.
@@ -470,6 +515,8 @@ class Call:
         )
 
     def _leave(self, dispatch: Dispatch) -> None:
+        if self._race is not None:
+            self._race.leave(lost=False)
         if self._patience is not None:
             self._patience.leave()
         if self._exchange is not None:

@@ -56,6 +56,7 @@ ERROR_BODY_LIMIT = 64 * 1024
 ERROR_BODY_SECONDS = 2.0
 LINGER = 1.0
 SHORT = 100
+LOST = Abandoned("another backend was faster", lost=True)
 
 
 class Progress(Protocol):
@@ -158,9 +159,14 @@ class Exchange:
         self._idle_since = self._clock.now()
         return batch
 
-    def abandon(self) -> None:
-        """The caller is gone, or done: let go of the connection, settle what has not ended. Idempotent."""
-        self._end(self._overdue or Abandoned())
+    def abandon(self, *, lost: bool = False) -> None:
+        """The caller is gone, or done: let go of the connection, settle what has not ended. Idempotent.
+
+        `lost`: another attempt was faster. Its prompt has been sent all the same, and is paid for.
+        """
+        if lost and self.usage is None:
+            self.usage = self._estimated_usage()
+        self._end(self._overdue or (LOST if lost else Abandoned()))
 
     # The head
 

@@ -1,0 +1,176 @@
+"""A second attempt besides a late one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.core.stage import Stage, Walk
+from understudy.core.attempt import Attempt
+from understudy.core.events import Hedged
+from understudy.core.outcome import Abandoned, Success
+from understudy.core.settings import HedgeSettings
+from understudy.errors import AllBackendsFailed, SkipReason
+
+LOST = Abandoned("another backend was faster", lost=True)
+
+
+def stage(names: str = "ab", *, budget: float = 0.1, percentile: int | None = None, **options: Any) -> Stage:
+    made = Stage(names, **options)
+    after = None if percentile else 2.0
+    made.pool.settings = replace(made.pool.settings, hedge=HedgeSettings(after, percentile, budget))
+    return made
+
+
+def late_at(walk: Walk) -> float | None:
+    return walk.dispatch.hedge_at(walk.running, walk.stage.now)
+
+
+def hedged(walk: Walk) -> Attempt | None:
+    return walk.dispatch.hedge(walk.running, walk.stage.now)
+
+
+def begun(stage: Stage, name: str = "a") -> Walk:
+    walk = stage.begin()
+    walk.asks(name)
+    return walk
+
+
+class TestWhen:
+    def test_off_never(self) -> None:
+        assert late_at(begun(Stage())) is None
+
+    def test_after_so_many_seconds(self) -> None:
+        set_up = stage()
+        assert late_at(begun(set_up)) == set_up.now + 2.0
+
+    def test_a_unary_call_never(self) -> None:
+        walk = stage().begin(stream=False)
+        walk.asks("a")
+        assert late_at(walk) is None
+
+    def test_one_that_goes_on_with_an_answer_never(self) -> None:
+        set_up = stage(recovery={"scope": "any"})
+        walk = begun(set_up)
+        walk.commits()
+        walk.fails("truncated")
+        walk.asks("b")
+        assert late_at(walk) is None
+
+    def test_after_a_percentile_once_there_are_enough(self) -> None:
+        set_up = stage(percentile=90)
+        latency = set_up.member("a").metrics.first_content
+        for seconds in range(1, 20):
+            latency.record(float(seconds))
+        assert late_at(begun(set_up)) is None
+        latency.record(20.0)
+        instant = late_at(begun(set_up))
+        assert instant is not None
+        assert instant - set_up.now == pytest.approx(18.0, rel=0.03)
+
+    def test_a_probe_at_once(self) -> None:
+        for set_up in (stage(), stage(percentile=90)):
+            set_up.open("a")
+            set_up.advance(31)
+            assert late_at(begun(set_up)) == set_up.now
+
+
+class TestWho:
+    def test_the_next_healthy_one_that_was_not_asked(self) -> None:
+        set_up = stage("abcde", problems={"b": SkipReason.NO_KEY})
+        set_up.member("c").bench(set_up.now, 60, 900)
+        set_up.open("d")
+        set_up.advance(31)  # d is as good as a probe
+        walk = begun(set_up)
+        set_up.advance(2)
+        other = hedged(walk)
+        assert other is not None
+        assert other.member.name == "e"
+        (event,) = walk.told(Hedged)
+        assert (event.late, event.after, event.backend) == ("a", 2.0, "e")
+        assert set_up.pool.metrics.hedged == 1
+
+    def test_nobody_if_there_is_none(self) -> None:
+        set_up = stage("ab")
+        set_up.open("b")
+        assert hedged(begun(set_up)) is None
+
+    def test_once_per_request(self) -> None:
+        walk = begun(stage("abc", budget=1.0))
+        assert hedged(walk) is not None
+        assert hedged(walk) is None
+        assert late_at(walk) is None
+
+    def test_within_the_attempts_of_a_request(self) -> None:
+        assert hedged(begun(stage(max_attempts=1))) is None
+
+    def test_within_the_budget(self) -> None:
+        set_up = stage(budget=0.1)
+        assert hedged(begun(set_up)) is not None
+        walks = [begun(set_up) for _ in range(8)]
+        assert hedged(walks[-1]) is None
+        assert hedged(begun(set_up)) is not None, "the tenth request"
+        assert hedged(begun(set_up)) is None
+
+    def test_but_a_probe_whatever_the_budget(self) -> None:
+        set_up = stage(budget=0.0)
+        assert hedged(begun(set_up)) is None
+        set_up.open("a")
+        set_up.advance(31)
+        assert hedged(begun(set_up)) is not None
+
+
+class TestEnd:
+    def test_the_first_to_speak_goes_on_and_the_other_has_lost(self) -> None:
+        set_up = stage()
+        walk = begun(set_up)
+        other = hedged(walk)
+        assert other is not None
+        walk.dispatch.commit(other, set_up.now)
+        walk.settle(LOST)
+        walk.dispatch.settle(other, Success(), set_up.now)
+        walk.dispatch.answered(set_up.now)
+        walk.leaves()
+        assert [entry.outcome for entry in walk.dispatch.trail] == ["cancelled", "success"]  # type: ignore[union-attr]
+        a, b = set_up.member("a").metrics, set_up.member("b").metrics
+        assert (a.cancelled, a.in_flight, b.successes) == (1, 0, 1)
+        assert set_up.pool.metrics.failed_over == 0
+
+    def test_the_late_one_may_win(self) -> None:
+        set_up = stage()
+        walk = begun(set_up)
+        other = hedged(walk)
+        assert other is not None
+        walk.commits()
+        walk.dispatch.settle(other, LOST, set_up.now)
+        walk.settle(Success())
+        walk.dispatch.answered(set_up.now)
+        (ended,) = [event for event in walk.dispatch.events if type(event).__name__ == "RequestEnded"]
+        assert ended.backend == "a"  # type: ignore[attr-defined]
+
+    def test_both_may_fail(self) -> None:
+        set_up = stage(count=1)
+        walk = begun(set_up)
+        other = hedged(walk)
+        assert other is not None
+        walk.fails("reset")
+        walk.attempt = other
+        walk.fails("reset")
+        assert isinstance(walk.gives_up(), AllBackendsFailed)
+
+    def test_leaving_settles_both(self) -> None:
+        set_up = stage()
+        walk = begun(set_up)
+        hedged(walk)
+        walk.leaves()
+        assert [member.metrics.in_flight for member in set_up.pool.members] == [0, 0]
+
+    def test_time_asking_of_both_counts_once(self) -> None:
+        set_up = stage()
+        walk = begun(set_up)
+        set_up.advance(2)
+        hedged(walk)
+        set_up.advance(3)
+        assert walk.dispatch.time_asking(set_up.now) == 5.0
