@@ -13,10 +13,10 @@ from understudy.core.facts import Facts, Price, Tokenizer
 from understudy.core.settings import (
     REGISTRY,
     BreakerSettings,
+    HedgeSettings,
     Layers,
     MemberSettings,
     PoolSettings,
-    HedgeSettings,
     RecoverySettings,
     RetrySettings,
     Scope,

@@ -151,6 +151,7 @@ def test_these_are_taken_and_the_schema_takes_them_too(shape: Shape, value: obje
         (ErrorRules(), [{"status": 500}]),
         (ErrorRules(), [{**RULE, "kind": "cancelled"}]),
         (ErrorRules(), [{**RULE, "kind": "internal"}]),
+        (ErrorRules(), [{**RULE, "kind": "mismatch"}]),
         (ErrorRules(), [{**RULE, "status": 200}]),
         (ErrorRules(), [{**RULE, "status": None}]),
         (ErrorRules(), [{**RULE, "match": ""}]),

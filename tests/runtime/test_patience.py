@@ -56,6 +56,21 @@ async def test_without_an_instant_it_waits_for_as_long_as_it_takes() -> None:
     assert repr(patience) == "<Patience, idle>"
 
 
+async def test_what_comes_at_the_very_instant_is_there() -> None:
+    slow = Slow()
+    patience: Patience[str] = Patience(slow.clock)
+    waiting = asyncio.ensure_future(patience.wait(slow, slow.clock.now() + 10))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    slow.clock._now += 10  # all timers ring in the same turn, and once too often
+    for _, _, handle in 2 * slow.clock._timers:
+        assert handle.callback is not None
+        handle.callback()
+    with pytest.raises(NotYet):
+        await waiting
+    assert await patience.wait(slow, None) == "done"
+
+
 async def test_what_is_raised_is_raised_where_it_is_waited_for() -> None:
     slow = Slow(ValueError("no"))
     patience: Patience[str] = Patience(slow.clock)

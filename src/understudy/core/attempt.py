@@ -83,10 +83,6 @@ class Attempt:
         """The attempt's own limit in seconds."""
         return self.limit_at - self.started_at
 
-    def time_asking(self, now: float) -> float:
-        """Seconds from the start to the first content, or to the end without any."""
-        return self.asked_until(now) - self.started_at
-
     def asked_until(self, now: float) -> float:
         """The instant of the first content, or of the end without any."""
         until = self.committed_at or self.ended_at

@@ -270,9 +270,8 @@ class StatusList:
 
 
 # A user's rule may name any class that an upstream's answer can have.
-_RULE_KINDS = tuple(
-    str(kind) for kind in FailureKind if kind not in (FailureKind.CANCELLED, FailureKind.INTERNAL)
-)
+_OURS = (FailureKind.CANCELLED, FailureKind.INTERNAL, FailureKind.MISMATCH)
+_RULE_KINDS = tuple(str(kind) for kind in FailureKind if kind not in _OURS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class Call:
         "_running",
         "_speaker",
         "_told",
+        "_waits_since",
         "_watchdog",
         "backend",
         "needs",
@@ -194,6 +195,7 @@ class Call:
         self._hold = Hold.wanted(settings) if stream else None
         self._race: Race | None = None
         self._patience: Patience[list[ChatChunk] | None] | None = None
+        self._waits_since = 0.0  # the caller does, if it is to be patient
         self._keeps_text = keeps_text
         self._told = Told(request, self.needs)
         self._paused = 0.0
@@ -266,6 +268,8 @@ class Call:
         dispatch = self._dispatch
         if dispatch is None:
             dispatch = self._dispatch = self._engine.begin(self)
+        if self._patience is not None:
+            self._waits_since = self._engine.clock.now()
         try:
             while (batch := await self._next(dispatch)) is not None:
                 if not batch:
@@ -356,7 +360,7 @@ class Call:
         return self._hand_on(attempt, batch, dispatch)
 
     async def _run(self, race: Race, dispatch: Dispatch) -> tuple[Runner, list[ChatChunk] | None]:
-        """The next runner that has come to something. The race is over once one has spoken, or none is left."""
+        """The next runner that has come to something. When one has spoken, or none is left, it is over."""
         while (come := await race.next()) is None:
             self._let_another_join(race, dispatch)
         runner, task = come
@@ -392,13 +396,18 @@ class Call:
             return await exchange.next_batch()
         return await patience.wait(exchange.next_batch, until)
 
+    def _be_patient(self) -> None:
+        if self._patience is None:
+            self._patience = Patience(self._engine.clock)
+            self._waits_since = self._engine.clock.now()
+
     def _awake_until(self, attempt: Attempt) -> float | None:
         """None while what arrives is handed on at once."""
         hold = self._hold
         is_holding = hold is not None and hold.is_holding
         if not is_holding and (attempt.way is None or attempt is self._speaker):
             return None
-        until = self._engine.clock.now() + AWAKE
+        until = self._waits_since + AWAKE
         return until if hold is None or hold.until is None else min(until, hold.until)
 
     def _ripe(self) -> list[ChatChunk]:
@@ -427,8 +436,8 @@ class Call:
         engine = self._engine
         runner = self._runner(attempt, dispatch, self._watchdog)
         self._is_run_by(runner)
-        if self._patience is None and (attempt.way is not None or self._hold is not None):
-            self._patience = Patience(engine.clock)
+        if self._hold is not None:
+            self._be_patient()
         late_at = dispatch.hedge_at(attempt, engine.clock.now())
         if late_at is not None:
             self._race = Race(engine.clock, runner, late_at)
@@ -456,7 +465,7 @@ class Call:
 
         If the answer has begun, no longer than the caller may go without a sign of life, which is returned.
         """
-        until = wait.until if self._speaker is None else min(wait.until, self._engine.clock.now() + AWAKE)
+        until = wait.until if self._speaker is None else min(wait.until, self._waits_since + AWAKE)
         future = self._engine.waiter() if wait.wakes else asyncio.get_running_loop().create_future()
         self._pausing_since = self._engine.clock.now()
         try:
@@ -480,7 +489,10 @@ class Call:
                 hold.drop()
             if attempt is self._speaker:
                 self._told.broke_off(attempt, exchange.usage)
-            return [] if dispatch.is_recovering else None
+            if not dispatch.is_recovering:
+                return None
+            self._be_patient()
+            return []
         rest = self._hand_on(attempt, [] if hold is None else hold.rest(), dispatch)
         self._answered = True
         dispatch.answered(self._engine.clock.now())
