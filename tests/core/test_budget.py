@@ -17,13 +17,14 @@ STEPS = st.lists(
 def test_it_is_the_plain_count_of_the_last_seconds(
     steps: list[tuple[str, float]], share: float, floor: int
 ) -> None:
-    budget, now = Budget(floor), 1000.2
+    recent = Recent()
+    budget, now = Budget(recent, floor), 1000.2
     events: list[tuple[str, float]] = []
     for what, seconds in steps:
         now += seconds
         if what != "wait":
             events.append((what, now // 1.0))
-            (budget.request if what == "request" else budget.spend)(now)
+            (recent.add if what == "request" else budget.spend)(now)
         requests = sum(kind == "request" and second + SPAN > now for kind, second in events)
         extras = sum(kind == "spend" and second + SPAN > now for kind, second in events)
         assert budget.allows(now, share) == (share > 0 and extras + 1 <= floor + share * requests)
@@ -39,7 +40,7 @@ def test_what_is_kept_is_bounded(seconds: list[float]) -> None:
 
 
 def test_it_eases_when_the_oldest_extra_is_forgotten() -> None:
-    budget = Budget(1)
+    budget = Budget(Recent(), 1)
     assert budget.eases_at(5.0) == 5.0
     budget.spend(5.4)
     budget.spend(9.0)
@@ -51,4 +52,4 @@ def test_it_eases_when_the_oldest_extra_is_forgotten() -> None:
 
 
 def test_repr_shows_the_floor() -> None:
-    assert repr(Budget(3)) == "<Budget, 3 at least>"
+    assert repr(Budget(Recent(), 3)) == "<Budget, 3 at least>"

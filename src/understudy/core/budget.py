@@ -18,50 +18,54 @@ SPAN = 10.0
 class Recent:
     """How often something happened during the last `SPAN` seconds."""
 
-    __slots__ = ("_seconds", "_total")
+    __slots__ = ("_forgotten", "_next", "_seconds", "_total")
 
     def __init__(self) -> None:
-        self._seconds: deque[list[float]] = deque()  # each second with its count
-        self._total = 0
+        self._seconds: deque[tuple[float, int]] = deque()  # each second, with the total when it began
+        self._next = 0.0  # when the newest second is over
+        self._total = 0  # since ever
+        self._forgotten = 0
 
     def add(self, now: float) -> None:
-        second = now // 1.0
-        if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1][1] += 1
-        else:
-            self._forget(now)
-            self._seconds.append([second, 1])
+        if now >= self._next:
+            self._turn(now)
         self._total += 1
 
     def count(self, now: float) -> int:
         self._forget(now)
-        return self._total
+        return self._total - self._forgotten
 
     def eases_at(self, now: float) -> float:
         """When the oldest of them will not count any more."""
         self._forget(now)
         return self._seconds[0][0] + SPAN if self._seconds else now
 
+    def _turn(self, now: float) -> None:
+        """A new second begins."""
+        self._forget(now)
+        second = now // 1.0
+        self._seconds.append((second, self._total))
+        self._next = second + 1.0
+
     def _forget(self, now: float) -> None:
-        while self._seconds and self._seconds[0][0] + SPAN <= now:
-            self._total -= int(self._seconds.popleft()[1])
+        seconds = self._seconds
+        while seconds and seconds[0][0] + SPAN <= now:
+            seconds.popleft()
+            self._forgotten = seconds[0][1] if seconds else self._total
 
 
 class Budget:
-    """One pool's requests and extras. `floor` is how many extras are allowed whatever the requests are."""
+    """Extras to one pool's requests. `floor` is how many are allowed whatever the requests are."""
 
     __slots__ = ("_extras", "_requests", "floor")
 
-    def __init__(self, floor: int) -> None:
+    def __init__(self, requests: Recent, floor: int) -> None:
         self.floor = floor
-        self._requests = Recent()
+        self._requests = requests
         self._extras = Recent()
 
     def __repr__(self) -> str:
         return f"<Budget, {self.floor} at least>"
-
-    def request(self, now: float) -> None:
-        self._requests.add(now)
 
     def allows(self, now: float, share: float) -> bool:
         """May there be another extra? `share` is a fraction of the requests."""

@@ -242,7 +242,7 @@ class Dispatch:
             return self._verdict
         if self._cut_short or self.deadline.passed(now):
             return GiveUp(self._too_late())
-        if self._all_attempts_made():
+        if self._attempts and self._all_attempts_made():
             return self._give_up(now)
         if self._again is not None:
             step = self._ask_again(self._again, now)
@@ -377,10 +377,12 @@ class Dispatch:
         """The caller has the whole answer."""
         if self._ended:
             return
-        asked = [attempt for attempt in self._attempts if not _has_lost(attempt.outcome)]
-        last = next((one for one in asked if isinstance(one.outcome, Success)), asked[-1])
+        last, failed_over = self._attempts[-1], False
+        if len(self._attempts) > 1:
+            asked = [attempt for attempt in self._attempts if not _has_lost(attempt.outcome)]
+            last = next((one for one in asked if isinstance(one.outcome, Success)), asked[-1])
+            failed_over = len({attempt.member.index for attempt in asked}) > 1
         last.accepted = isinstance(last.outcome, Failure)
-        failed_over = len({attempt.member.index for attempt in asked}) > 1
         self.pool.metrics.answered += 1
         self.pool.metrics.failed_over += failed_over
         self._end("answered", last.member.name, failed_over, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from understudy.core.budget import Budget
+from understudy.core.budget import Budget, Recent
 from understudy.core.member import Member
 from understudy.core.metrics import PoolMetrics
 from understudy.core.policies.base import Policy
@@ -18,8 +18,8 @@ class Pool:
     """What one profile's requests share.
 
     `quiet_since` is the instant of the last opening or probe start of any member: early probes keep
-    their distance from it. `retries` is the budget for asking the same member again,
-    `hedges` the one for asking two at once.
+    their distance from it. `requests` are those of late; `retries` is the budget for
+    asking the same member again, `hedges` the one for asking two at once.
     """
 
     __slots__ = (
@@ -29,6 +29,7 @@ class Pool:
         "policy",
         "profile",
         "quiet_since",
+        "requests",
         "retries",
         "sequence",
         "settings",
@@ -44,8 +45,9 @@ class Pool:
         self.metrics = PoolMetrics()
         self.sequence = 0
         self.quiet_since = 0.0
-        self.retries = Budget(RETRIES_ANYHOW)
-        self.hedges = Budget(HEDGES_ANYHOW)
+        self.requests = Recent()
+        self.retries = Budget(self.requests, RETRIES_ANYHOW)
+        self.hedges = Budget(self.requests, HEDGES_ANYHOW)
 
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"
@@ -55,6 +57,7 @@ class Pool:
         self.metrics = other.metrics
         self.sequence = other.sequence
         self.quiet_since = other.quiet_since
+        self.requests = other.requests
         self.retries = other.retries
         self.hedges = other.hedges
         if type(self.policy) is type(other.policy):
@@ -64,6 +67,5 @@ class Pool:
         """A request begins; returns its number in this pool."""
         self.sequence += 1
         self.metrics.requests += 1
-        self.retries.request(now)
-        self.hedges.request(now)
+        self.requests.add(now)
         return self.sequence
