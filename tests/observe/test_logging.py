@@ -109,7 +109,7 @@ def skipped(reason: SkipReason, measure: str = "serving") -> BackendSkipped:
         (OperatorActed(0, 0, "synthetic", "drain"), ["WARNING [LB:operator] synthetic: drain"]),
         (
             RecoveryStarted(0, 1, "synthetic", 40, "chutes", "replay"),
-            ["WARNING [LB:recovery] synthetic broke off after 40 tokens, chutes goes on (replay)"],
+            ["INFO [LB:recovery] synthetic broke off after 40 tokens, chutes goes on (replay)"],
         ),
         (Recovered(0, 1, "chutes", 1.25), ["INFO [LB:recovery] chutes went on after 1.2 s"]),
         (

@@ -118,7 +118,7 @@ def _log_hedge(event: Hedged) -> None:
 
 
 def _log_break(event: RecoveryStarted) -> None:
-    _recovery.warning(
+    _recovery.info(
         "[LB:recovery] %s broke off after %d tokens, %s goes on (%s)",
         event.broken, event.tokens, event.backend, event.way,
     )  # fmt: skip
