@@ -62,6 +62,13 @@ class SkipReason(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     PROBE_IN_FLIGHT = "probe_in_flight"
     BENCHED = "benched"
+    CONCURRENCY = "concurrency"
+    RPM_LIMIT = "rpm_limit"
+    TPM_LIMIT = "tpm_limit"
+    FAILOVER_BUDGET = "failover_budget"
+    SLOW_START = "slow_start"
+    QUEUED = "queued"
+    PROVIDER_LIMIT = "provider_limit"
     LOW_TPM = "low_tpm"
     CONTEXT_LENGTH = "context_length"
     NO_TOOLS = "no_tools"
@@ -88,6 +95,20 @@ _UNFIT = frozenset(
         SkipReason.NO_PREFILL,
     )
 )
+RETURNING = frozenset(
+    (
+        SkipReason.CIRCUIT_OPEN,
+        SkipReason.PROBE_IN_FLIGHT,
+        SkipReason.BENCHED,
+        SkipReason.CONCURRENCY,
+        SkipReason.RPM_LIMIT,
+        SkipReason.TPM_LIMIT,
+        SkipReason.FAILOVER_BUDGET,
+        SkipReason.SLOW_START,
+        SkipReason.QUEUED,
+    )
+)
+"""Reasons that pass by themselves."""
 NEVER_USABLE = frozenset((SkipReason.MISSING, SkipReason.NO_KEY))
 """Reasons that hold for every request."""
 
@@ -127,7 +148,8 @@ class AttemptEntry:
     a request field that the backend refused to know: the request went out once more without it.
     `left_out` are fields, and parts of messages, that the backend was never told of: its format has no word
     for them, or its model no use. `answer_limit` is the limit that the request's own was lowered to, in
-    tokens, because the model gives no longer answers.
+    tokens, because the model gives no longer answers. `patience` is how long its first content was waited
+    for, in seconds, where the member's own recent answers made that shorter than its setting.
     """
 
     backend: str
@@ -143,6 +165,7 @@ class AttemptEntry:
     dropped_field: str = ""
     left_out: tuple[str, ...] = ()
     answer_limit: int | None = None
+    patience: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -166,6 +189,8 @@ class AttemptEntry:
             entry["left_out"] = list(self.left_out)
         if self.answer_limit is not None:
             entry["answer_limit"] = self.answer_limit
+        if self.patience is not None:
+            entry["patience_ms"] = _milliseconds(self.patience)
         return entry
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,13 @@ from understudy.core.member import Member
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
-from understudy.core.settings import BreakerSettings, MemberSettings, PoolSettings, RetrySettings
+from understudy.core.settings import (
+    BreakerSettings,
+    MemberSettings,
+    PoolSettings,
+    RetrySettings,
+    RoutingSettings,
+)
 from understudy.errors import FailureKind, RequestError, SkipReason
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
@@ -46,6 +52,7 @@ class Asking:
     answer_limit: int = 0
     tokens: int = 0
     bytes: int | None = None
+    affinity: int = 0
     looks: list[str] = field(default_factory=list)
 
     @property
@@ -74,10 +81,12 @@ class Stage:
         problems: dict[str, SkipReason] | None = None,
         breaker: dict[str, Any] | None = None,
         tpm_measure: str = "serving",
+        routing: dict[str, Any] | None = None,
         **retry: Any,
     ) -> None:
         self.now = now
         self.jitter = 0.0
+        self.chance: Callable[[], float] = lambda: self.jitter
         self.pool = Pool(
             "company",
             BY_NAME[policy](),
@@ -85,7 +94,12 @@ class Stage:
                 member(name, index, (problems or {}).get(name), **(members or {}).get(name, {}))
                 for index, name in enumerate(names)
             ],
-            PoolSettings(BreakerSettings(**(breaker or {})), RetrySettings(**retry), tpm_measure),
+            PoolSettings(
+                BreakerSettings(**(breaker or {})),
+                RetrySettings(**retry),
+                tpm_measure,
+                RoutingSettings(**(routing or {})),
+            ),
         )
 
     def member(self, name: str) -> Member:
@@ -98,7 +112,7 @@ class Stage:
         self.now += seconds
 
     def begin(self, *, stream: bool = True, needs: Needs | None = None) -> Walk:
-        return Walk(self, Dispatch(self.pool, self.now, lambda: self.jitter, stream=stream, needs=needs))
+        return Walk(self, Dispatch(self.pool, self.now, self.chance, stream=stream, needs=needs))
 
     def set(self, *, breaker: dict[str, Any] | None = None, **retry: Any) -> None:
         """A live change of settings."""

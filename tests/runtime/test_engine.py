@@ -425,7 +425,7 @@ async def test_reprs_show_what_a_debugger_wants() -> None:
 
 async def test_a_waiter_that_was_woken_twice_is_resolved_once() -> None:
     house = House(speech("Hello"))
-    waiter = house.engine.waiter()
+    waiter = house.engine.waiter(1)
     house.engine.wake()
     house.engine.wake()
     await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from understudy.errors import AttemptEntry, FailureKind
 
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
+    from understudy.core.ceiling import Reservation
     from understudy.core.member import Member
 
 
@@ -27,6 +28,8 @@ class Attempt:
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
+    `patience` is its limit in seconds, where that is shorter than the settings' (`core.patience`);
+    `reservation` what it has taken of the member's ceilings.
     """
 
     __slots__ = (
@@ -42,8 +45,10 @@ class Attempt:
         "member",
         "number",
         "outcome",
+        "patience",
         "permit",
         "reconnected",
+        "reservation",
         "settings",
         "started_at",
         "status",
@@ -70,6 +75,8 @@ class Attempt:
         self.dropped_field = ""
         self.left_out: tuple[str, ...] = ()
         self.answer_limit: int | None = None
+        self.patience: float | None = None
+        self.reservation: Reservation | None = None
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
@@ -113,4 +120,5 @@ class Attempt:
             dropped_field=self.dropped_field,
             left_out=self.left_out,
             answer_limit=self.answer_limit,
+            patience=self.patience,
         )

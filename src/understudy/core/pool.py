@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from understudy.core.member import Member
 from understudy.core.metrics import PoolMetrics
 from understudy.core.policies.base import Policy
+from understudy.core.queue import Queue
 from understudy.core.settings import PoolSettings
+from understudy.core.strain import Strain
 
 
 class Pool:
@@ -17,7 +19,17 @@ class Pool:
     their distance from it.
     """
 
-    __slots__ = ("members", "metrics", "policy", "profile", "quiet_since", "sequence", "settings")
+    __slots__ = (
+        "members",
+        "metrics",
+        "policy",
+        "profile",
+        "queue",
+        "quiet_since",
+        "sequence",
+        "settings",
+        "strain",
+    )
 
     def __init__(
         self, profile: str, policy: Policy, members: Sequence[Member], settings: PoolSettings
@@ -29,6 +41,8 @@ class Pool:
         self.metrics = PoolMetrics()
         self.sequence = 0
         self.quiet_since = 0.0
+        self.queue = Queue()
+        self.strain = Strain()
 
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from understudy.core.demand import UNKNOWN, Demand
 from understudy.core.eligibility import can_serve, check, returns_at, unfit
 from understudy.core.outcome import RULES
 from understudy.errors import (
     NEVER_USABLE,
+    RETURNING,
     AllBackendsFailed,
     Cause,
     DeadlineExceeded,
@@ -37,11 +39,15 @@ _CALLERS_FAULT = frozenset(
     )
 )
 _CIRCUITS = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
-_RETURNING = _CIRCUITS | {SkipReason.BENCHED}
 
 
 def failed(
-    pool: Pool, fit: Fit | None, causes: Sequence[Cause], trail: Sequence[TrailEntry], now: float
+    pool: Pool,
+    fit: Fit | None,
+    causes: Sequence[Cause],
+    trail: Sequence[TrailEntry],
+    now: float,
+    demand: Demand = UNKNOWN,
 ) -> AllBackendsFailed:
     """Something was tried and all of it failed. Of what could not be said nothing was tried."""
     first = next((cause for cause in causes if cause.kind is not FailureKind.UNFIT), causes[0])
@@ -54,23 +60,28 @@ def failed(
         causes=causes,
         trail=trail,
         retryable=retryable,
-        retry_after=soonest_return(pool, fit, now) if retryable or not rejected else None,
+        retry_after=soonest_return(pool, fit, now, demand) if retryable or not rejected else None,
     )
     error.__cause__ = cause_error(first)
     return error
 
 
 def unavailable(
-    pool: Pool, fit: Fit | None, began: float, trail: Sequence[TrailEntry], now: float
+    pool: Pool,
+    fit: Fit | None,
+    began: float,
+    trail: Sequence[TrailEntry],
+    now: float,
+    demand: Demand = UNKNOWN,
 ) -> NoBackendAvailable:
     """Nothing could be tried. The reasons are those that hold now, at the end of any waiting."""
-    skips = _skips(pool, fit, began, now)
+    skips = _skips(pool, fit, began, now, demand)
     return NoBackendAvailable(
         " ".join((_opening(skips), "; ".join(_skip_words(skip, now - began) for skip in skips))),
         skips=skips,
         trail=trail,
-        retryable=any(skip.reason in _RETURNING for skip in skips),
-        retry_after=soonest_return(pool, fit, now),
+        retryable=any(skip.reason in RETURNING for skip in skips),
+        retry_after=soonest_return(pool, fit, now, demand),
     )
 
 
@@ -85,14 +96,14 @@ def too_late(limit: float, causes: Sequence[Cause], trail: Sequence[TrailEntry])
     )
 
 
-def soonest_return(pool: Pool, fit: Fit | None, now: float) -> float | None:
+def soonest_return(pool: Pool, fit: Fit | None, now: float, demand: Demand = UNKNOWN) -> float | None:
     """Seconds until the first member can be asked again; None if one can be now, or it is unknown."""
     usable = [
         member for member in pool.members if member.problem is None and unfit(member, None, fit) is None
     ]
-    if any(can_serve(member, now, pool.settings) for member in usable):
+    if any(can_serve(member, now, pool.settings, demand=demand) for member in usable):
         return None
-    returns = [returns_at(member, now, pool.settings) for member in usable]
+    returns = [returns_at(member, now, pool.settings, demand) for member in usable]
     known = [instant - now for instant in returns if instant is not None]
     return min(known, default=None)
 
@@ -105,8 +116,8 @@ def cause_error(cause: Cause) -> BackendError:
     return BackendError(str(cause))
 
 
-def _skips(pool: Pool, fit: Fit | None, began: float, now: float) -> tuple[SkipEntry, ...]:
-    found = [(member.name, check(member, now, pool.settings, None, fit)) for member in pool.members]
+def _skips(pool: Pool, fit: Fit | None, began: float, now: float, demand: Demand) -> tuple[SkipEntry, ...]:
+    found = [(member.name, check(member, now, pool.settings, None, fit, demand)) for member in pool.members]
     return tuple(
         SkipEntry(name, skip.reason, None if skip.until is None else skip.until - began)
         for name, skip in found

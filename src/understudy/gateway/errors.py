@@ -38,7 +38,17 @@ from understudy.gateway.http import Headers, HttpError
 from understudy.runtime.engine import Call
 from understudy.wire.dialect import Dialect, ErrorReply
 
-_LIMITED: frozenset[str] = frozenset((FailureKind.RATE_LIMITED, FailureKind.QUOTA, SkipReason.BENCHED))
+_LIMITED: frozenset[str] = frozenset(
+    (
+        FailureKind.RATE_LIMITED,
+        FailureKind.QUOTA,
+        SkipReason.BENCHED,
+        SkipReason.CONCURRENCY,
+        SkipReason.RPM_LIMIT,
+        SkipReason.TPM_LIMIT,
+        SkipReason.QUEUED,
+    )
+)
 _NOT_OURS = frozenset((401, 403, 404))
 _CODES = {429: "rate_limited", 502: "all_backends_failed", 503: "no_backend_available", 504: "timeout"}
 

@@ -119,6 +119,7 @@ def _trails() -> dict[str, Schema]:
         "dropped_field": _TEXT,
         "left_out": _list(_TEXT),
         "answer_limit": _COUNT,
+        "patience_ms": _AMOUNT,
     }
     return {
         "Attempt": _partly(

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
-from understudy.core.events import OperatorActed, ProbeSettled
+from understudy.core.events import Event, OperatorActed, ProbeSettled, TurnCame
 from understudy.core.outcome import Failure, Outcome, Success
 from understudy.core.pool import Pool
 from understudy.errors import (
@@ -52,7 +52,7 @@ class Engine:
         self.jitter = jitter
         self._fan_out = FanOut(observers)
         self._calls: set[Call] = set()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[int, asyncio.Future[None]] = {}
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -95,26 +95,41 @@ class Engine:
             self._drained.set_result(None)
 
     def tell(self, dispatch: Dispatch) -> None:
-        """Hand the dispatch's facts to the observers; a settled probe wakes those who wait for it."""
+        """Hand the dispatch's facts to the observers, and wake those who wait for one of them."""
         events = dispatch.take_events()
         if not events:
             return
-        if self._waiters and any(isinstance(event, ProbeSettled) for event in events):
-            self.wake()
+        if self._waiters:
+            self._wake_for(events)
         self._fan_out.tell(events)
 
-    def waiter(self) -> asyncio.Future[None]:
-        """A future that the next settled probe resolves."""
+    def waiter(self, request: int) -> asyncio.Future[None]:
+        """A future that the request's turn resolves, or the next settled probe."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(future)
-        future.add_done_callback(self._waiters.discard)
+        self._waiters[request] = future
         return future
+
+    def waits_no_more(self, request: int) -> None:
+        self._waiters.pop(request, None)
 
     def wake(self) -> None:
         """Whoever waits for capacity looks again."""
-        for future in tuple(self._waiters):
-            if not future.done():
-                future.set_result(None)
+        for future in self._waiters.values():
+            _resolve(future)
+
+    def _wake_for(self, events: Sequence[Event]) -> None:
+        """A settled probe is news to all who wait, a turn to one."""
+        if any(isinstance(event, ProbeSettled) for event in events):
+            self.wake()
+            return
+        for event in events:
+            if isinstance(event, TurnCame) and event.request in self._waiters:
+                _resolve(self._waiters[event.request])
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class _Report:
@@ -296,7 +311,7 @@ class Call:
                 dispatch.failed(self._engine.clock.now())
                 raise error
             case _:
-                await self._pause(step)
+                await self._pause(step, dispatch.request)
         return None
 
     async def _next_batch(self, attempt: Attempt, dispatch: Dispatch) -> list[ChatChunk] | None:
@@ -335,9 +350,10 @@ class Call:
             progress=_Report(dispatch, engine),
         )
 
-    async def _pause(self, wait: Wait) -> None:
-        """Sleep until the instant, or until a probe settles if the step says so."""
-        future = self._engine.waiter() if wait.wakes else asyncio.get_running_loop().create_future()
+    async def _pause(self, wait: Wait, request: int) -> None:
+        """Sleep until the instant, or until the request's turn comes if the step says so."""
+        engine = self._engine
+        future = engine.waiter(request) if wait.wakes else asyncio.get_running_loop().create_future()
         self._pausing_since = self._engine.clock.now()
         try:
             await self._watchdog.guard(future, wait.until)
@@ -345,6 +361,7 @@ class Call:
             pass
         finally:
             future.cancel()
+            engine.waits_no_more(request)
             self._paused += self._engine.clock.now() - self._pausing_since
             self._pausing_since = None
 
