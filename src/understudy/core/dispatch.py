@@ -251,7 +251,7 @@ class Dispatch:
         if attempt.permit.probe:
             self.events.append(ProbeSettled(now, self.request, member.name))
         learning.began(attempt, self.pool, now, self._demand)
-        if self.pool.queue:
+        if self.pool.queue and (attempt.permit.probe or member.health.slow_start is not None):
             self._announce(member, now)
         if self.stream:
             attempt.evidence = StreamEvidence(member.window, now)

@@ -16,6 +16,8 @@ from understudy.core.slow_start import SlowStart
 from understudy.core.window import TokenWindow
 from understudy.errors import SkipReason
 
+LONGEST_EXHAUSTION = 3600.0
+
 
 class Health:
     """What is known of a member, whatever its settings: it outlives a profile that is loaded anew.
@@ -160,6 +162,6 @@ class Member:
         self.benched_until = max(self.benched_until, now + min(seconds, longest))
         return self.benched_until
 
-    def exhaust(self, now: float, seconds: float, longest: float) -> None:
-        """Its limit is used up for `seconds`, at most `longest`: it is asked last until then."""
-        self.health.exhausted_until = now + min(seconds, longest)
+    def exhaust(self, now: float, seconds: float) -> None:
+        """Its limit is used up for `seconds`, but an hour at most: it is asked last until then."""
+        self.health.exhausted_until = now + min(seconds, LONGEST_EXHAUSTION)

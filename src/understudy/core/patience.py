@@ -7,9 +7,12 @@
    Meier ("Nonparametric estimation from incomplete observations", 1958): as one of those that might have
    come later, not as one that came then. So limits are never drawn down by the cuts that they make.
 4. The limit is `MARGIN` times the time within which `SHARE` of the answers began, at least `LEAST`. There is
-   none with fewer than `ENOUGH` answers, nor when so many were cut off that nobody can say how long they
-   would have taken: a member that has become slower has its limit lifted after a few of them.
-5. Times are kept in classes of 10 %. A limit is worked out anew after every tenth answer, and every cut.
+   none with fewer than `ENOUGH` answers.
+5. When so many were cut off that nobody can say within what time that share begins, the limit is twice what
+   it was, and after the next cut twice that (as TCP's: Karn and Partridge, "Improving round-trip time
+   estimates", 1987). So a member that has become slower gets through again after a few of them, and one
+   that hangs does not get the whole of its time at once.
+6. Times are kept in classes of 10 %. A limit is worked out anew after every tenth answer, and every cut.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ class _Times:
         self.cut: dict[int, int] = {}
         self.count = 0
 
+    def is_late(self, now: float) -> bool:
+        return now >= self.since + LIFETIME
+
 
 class _Class:
     """Prompts of about one size."""
@@ -51,7 +57,8 @@ class _Class:
         self._limit: float | None = None
 
     def note(self, now: float, seconds: float, *, cut: bool) -> None:
-        self._turn(now)
+        if self._new.count >= GENERATION or self._new.is_late(now):
+            self._turn(now)
         times = self._new.cut if cut else self._new.began
         index = ceil(log(max(seconds, 1e-3)) * _INVERSE_LOG)
         times[index] = times.get(index, 0) + 1
@@ -59,22 +66,22 @@ class _Class:
         self._fresh = 0 if cut else self._fresh - 1
 
     def limit(self, now: float) -> float | None:
-        if self._turn(now) or self._fresh <= 0:
-            self._limit = self._estimate()
+        if self._new.is_late(now):
+            self._turn(now)
+        if self._fresh <= 0:
+            self._limit = self._estimated()
             self._fresh = _AFTER
         return self._limit
 
-    def _turn(self, now: float) -> bool:
-        """A generation that is full or too old makes room for the next; True if it was too old."""
-        is_late = now >= self._new.since + LIFETIME
-        if is_late or self._new.count >= GENERATION:
-            is_gone = now >= self._new.since + 2 * LIFETIME
-            self._old = _Times(now) if is_gone else self._new
-            self._new = _Times(now)
-        return is_late
+    def _turn(self, now: float) -> None:
+        """A generation that is full or too old makes room for the next."""
+        is_gone = now >= self._new.since + 2 * LIFETIME
+        self._old = _Times(now) if is_gone else self._new
+        self._new = _Times(now)
+        self._fresh = 0
 
-    def _estimate(self) -> float | None:
-        """Rules 3 and 4."""
+    def _estimated(self) -> float | None:
+        """Rules 3 to 5."""
         generations = (self._old, self._new)
         if sum(sum(times.began.values()) for times in generations) < ENOUGH:
             return None
@@ -85,7 +92,7 @@ class _Class:
             if remaining <= 1 - SHARE:
                 return max(LEAST, MARGIN * _STEP**index)
             left -= sum(times.began.get(index, 0) + times.cut.get(index, 0) for times in generations)
-        return None
+        return None if self._limit is None else 2 * self._limit
 
 
 class Patience:
