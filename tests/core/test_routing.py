@@ -218,7 +218,7 @@ def test_f31_a_used_up_limit_orders_last_until_its_reset() -> None:
     walk = house.begin()
     walk.asks("b")
     assert walk.dispatch.trail[0] == SkipEntry("a", walk.dispatch.trail[0].reason, 20.0)  # type: ignore[union-attr]
-    assert str(walk.dispatch.trail[0].reason) == "provider_limit"  # type: ignore[union-attr]
+    assert str(walk.dispatch.trail[0].reason) == "provider_limit"
     house.advance(20)
     house.begin().asks("a")
 
@@ -325,7 +325,7 @@ def test_when_everything_is_slow_at_once_nobody_is_cut_off_for_it_for_long() -> 
 
 
 def test_the_last_one_that_could_answer_is_waited_for_as_long_as_its_setting_says() -> None:
-    house = Stage("ab", members=adaptive("ab"), count=1)  # type: ignore[arg-type]
+    house = Stage("ab", members=adaptive("ab"), count=1)
     for name in "ab":
         for _ in range(30):
             house.member(name).health.patience.began(house.now, 1000, 0.5)
@@ -350,7 +350,7 @@ def test_a_setting_that_is_shorter_stays_the_limit() -> None:
 
 
 def test_a_unary_answer_has_its_own_clock() -> None:
-    house = Stage("ab", members=adaptive("ab"))  # type: ignore[arg-type]
+    house = Stage("ab", members=adaptive("ab"))
     for _ in range(30):
         house.member("a").health.patience.began(house.now, 1000, 0.5)
     assert house.begin(stream=False).asks("a").limit == 240.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.core.stage import Asking, Stage, Walk, takes
 from understudy.core.events import TurnCame, WaitingForCapacity
+from understudy.core.facts import Facts
 from understudy.core.settings import Ceilings
 from understudy.errors import NoBackendAvailable, SkipEntry
 
@@ -164,3 +166,30 @@ def test_a_settled_probe_is_the_turn_of_the_first() -> None:
     assert first.dispatch.request in turns(probe)
     second.waits()
     first.asks("a")
+
+
+def test_a_place_that_nobody_waits_for_is_announced_to_nobody() -> None:
+    house = stage("ab")
+    for name, features in {"a": takes(), "b": takes("images")}.items():
+        member = house.member(name)
+        member.settings = replace(member.settings, facts=Facts(supports=features))
+    on_a, on_b = house.begin(), house.begin()
+    on_a.asks("a")
+    on_b.asks("b")
+    house.begin(needs=Asking(takes("images"))).waits()
+    on_a.answers()
+    assert turns(on_a) == []
+
+
+def test_each_first_content_of_a_slow_start_makes_room_for_one_more() -> None:
+    house = Stage("a", count=1)
+    house.open("a")
+    house.advance(30)
+    probe, second, third = (house.begin() for _ in range(3))
+    probe.asks("a")
+    probe.commits()
+    second.asks("a")
+    third.waits()
+    second.commits()
+    assert turns(second) == [third.dispatch.request]
+    third.asks("a")

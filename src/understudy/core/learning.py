@@ -34,8 +34,10 @@ def began(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
     """Its first content came."""
     member, seconds = attempt.member, now - attempt.started_at
     pool.policy.began(member, now, seconds, demand)
-    if attempt.permit.closed_into is not None or member.health.slow_start is not None:
-        _ease_in(attempt, pool, now)
+    if attempt.permit.closed_into is not None:
+        member.health.slow_start = _slow_start(pool, now)
+    elif member.health.slow_start is not None:
+        member.health.slow_start = _eased(member.health.slow_start, now)
     if attempt.settings.adaptive and attempt.stream:
         member.health.patience.began(now, demand.size, seconds)
         pool.strain.began(member.index)
@@ -83,13 +85,12 @@ def _be_patient(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> Non
     attempt.limit_at = now + limit
 
 
-def _ease_in(attempt: Attempt, pool: Pool, now: float) -> None:
-    """There are three cases: this content closed the circuit, the time is over, or it is another success."""
-    health, lasts = attempt.member.health, pool.settings.routing.slow_start
-    if attempt.permit.closed_into is not None:
-        floor = pool.settings.breaker.half_open_max
-        health.slow_start = SlowStart(now, lasts, floor) if lasts else None
-    elif health.slow_start is not None and health.slow_start.is_over(now):
-        health.slow_start = None
-    elif health.slow_start is not None:
-        health.slow_start.succeeded()
+def _slow_start(pool: Pool, now: float) -> SlowStart | None:
+    lasts = pool.settings.routing.slow_start
+    return SlowStart(now, lasts, pool.settings.breaker.half_open_max) if lasts else None
+
+
+def _eased(start: SlowStart, now: float) -> SlowStart | None:
+    """One more first content; None when it has been long enough."""
+    start.succeeded()
+    return None if start.is_over(now) else start
