@@ -31,6 +31,10 @@ def test_with_few_answers_nothing_is_known() -> None:
     assert Patience().limit(NOW, SIZE) is None
     assert after([1.0] * (ENOUGH - 1)).limit(NOW, SIZE) is None
     assert after([1.0] * ENOUGH).limit(NOW, SIZE) is not None
+    patience = after([1.0] * (ENOUGH - 1))
+    assert patience.limit(NOW, SIZE) is None
+    patience.began(NOW, SIZE, 1.0)
+    assert patience.limit(NOW, SIZE) is not None, "known as soon as there are enough"
     assert repr(after([1.0])) == "<Patience with 1 sizes of prompts>"
 
 

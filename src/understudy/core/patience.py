@@ -68,7 +68,7 @@ class _Class:
     def limit(self, now: float) -> float | None:
         if self._new.is_late(now):
             self._turn(now)
-        if self._fresh <= 0:
+        if self._fresh <= 0 or self._limit is None:
             self._limit = self._estimated()
             self._fresh = _AFTER
         return self._limit
