@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ SPENT_TOO = (
 )
 
 
-async def backends(house: Theatre, count: int, **fields: object) -> list[str | None]:
+async def backends(house: Theatre, count: int, **fields: Any) -> list[str | None]:
     """Who answers so many requests, one after the other."""
     shows = [await house.play(**fields) for _ in range(count)]
     assert all(show.text == TEXT for show in shows)
