@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.core.stage import Stage
+from tests.core.stage import Asking, Stage, takes
+from understudy.core.facts import Facts
 from understudy.core.patience import Patience
 from understudy.core.settings import Timeouts
 
@@ -153,6 +155,25 @@ class TestPatience:
         walk.is_abandoned()
         seen = patience(house, "a")._classes[0]
         assert (sum(seen._new.began.values()), sum(seen._new.cut.values())) == (1, 0)
+
+    def test_it_is_short_only_while_another_could_take_over(self) -> None:
+        house = adaptive("abc")
+        known(house, "a")
+        house.member("b").bench(house.now, 60.0, 900.0)
+        assert house.begin().asks("a").limit < 60, "c could"
+        house.open("c")
+        assert house.begin().asks("a").limit == 60
+        house.member("b").benched_until = 0.0
+        house.member("b").settings = replace(house.member("b").settings, facts=Facts(supports=takes()))
+        assert house.begin(needs=Asking(tokens=1000, bytes=4000)).asks("a").limit < 60
+        with_image = Asking(takes("images"), tokens=1000, bytes=4000)
+        assert house.begin(needs=with_image).asks("a").limit == 60, "b can't take this one"
+
+    def test_who_is_only_put_behind_could_take_over_too(self) -> None:
+        house = adaptive()
+        known(house, "a")
+        house.member("b").exhaust(house.now, 60.0)
+        assert house.begin().asks("a").limit < 60
 
     @pytest.mark.parametrize("how", ["fixed", "unary"])
     def test_a_fixed_clock_and_a_unary_answer_teach_nothing(self, how: str) -> None:

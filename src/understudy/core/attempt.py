@@ -86,6 +86,11 @@ class Attempt:
         """The attempt's own limit in seconds."""
         return self.limit_at - self.started_at
 
+    def hurry(self, seconds: float) -> None:
+        """Give it no longer than this for its first content."""
+        self.patience = seconds
+        self.limit_at = self.started_at + seconds
+
     def time_asking(self, now: float) -> float:
         """Seconds from the start to the first content, or to the end without any."""
         until = self.committed_at or self.ended_at

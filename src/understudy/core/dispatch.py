@@ -251,7 +251,7 @@ class Dispatch:
         if attempt.permit.probe:
             self.events.append(ProbeSettled(now, self.request, member.name))
         learning.began(attempt, self.pool, now, self._demand)
-        if self.pool.queue and (attempt.permit.probe or member.health.slow_start is not None):
+        if self.pool.queue.places and (attempt.permit.probe or member.health.slow_start is not None):
             self._announce(member, now)
         if self.stream:
             attempt.evidence = StreamEvidence(member.window, now)
@@ -276,7 +276,7 @@ class Dispatch:
             case _:
                 self._abandoned(attempt, outcome, now)
         learning.ended(attempt, outcome, tokens, self.pool, now, self._demand)
-        if self.pool.queue:
+        if self.pool.queue.places:
             self._announce(attempt.member, now)
 
     def answered(self, now: float) -> None:
@@ -347,7 +347,7 @@ class Dispatch:
             if skip is None or skip.is_soft:
                 if standing is not None and not standing.is_free(now):
                     continue
-                if queue and not queue.may_take(self.request, member.index):
+                if queue.places and not queue.may_take(self.request, member.index):
                     skip = Skip(SkipReason.QUEUED)
                 if skip is None:
                     return member
@@ -453,7 +453,7 @@ class Dispatch:
             self.events.append(TurnCame(now, first))
 
     def _leave_queue(self, now: float) -> None:
-        if self.pool.queue:
+        if self.pool.queue.places:
             self.events += [TurnCame(now, request) for request in self.pool.queue.leave(self.request)]
 
     def _askable(self) -> list[tuple[Member, _Standing]]:
@@ -478,8 +478,9 @@ class Dispatch:
         self._attempts.append(attempt)
         self._steps.append(attempt)
         self._running = attempt
-        last = member.settings.adaptive and not self._has_another(member, now)
-        learning.started(attempt, self.pool, now, self._demand, last=last)
+        learning.started(attempt, self.pool, now, self._demand)
+        if attempt.settings.adaptive:
+            self._be_patient(attempt, now)
         member.metrics.requests += 1
         self._leave_queue(now)
         self.events.append(
@@ -495,13 +496,23 @@ class Dispatch:
         )
         return attempt
 
+    def _be_patient(self, attempt: Attempt, now: float) -> None:
+        """Whoever could be taken over from gets no longer than its own recent answers suggest."""
+        limit = learning.patience(attempt, self.pool, now, self._demand)
+        if limit is not None and self._has_another(attempt.member, now):
+            attempt.hurry(limit)
+
     def _has_another(self, member: Member, now: float) -> bool:
         """Could another member take over from this one?"""
-        settings, demand = self.pool.settings, self._demand
-        return any(
-            other is not member and eligibility.can_serve(other, now, settings, self._larger_than, demand)
-            for other, _ in self._askable()
-        )
+        settings = self.pool.settings
+        for other in self._order:
+            standing = self._standings.get(other.index)
+            if other is member or (standing is not None and self._spent(standing)):
+                continue
+            skip = eligibility.check(other, now, settings, self._larger_than, self._fit, self._demand)
+            if skip is None or skip.is_soft:
+                return True
+        return False
 
     def _permit(self, member: Member, now: float, *, early: bool) -> Permit:
         breaker = member.breaker

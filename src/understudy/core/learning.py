@@ -20,14 +20,25 @@ if TYPE_CHECKING:
     from understudy.core.pool import Pool
 
 
-def started(attempt: Attempt, pool: Pool, now: float, demand: Demand, *, last: bool) -> None:
-    """An attempt begins; `last`: nobody else could take over from it."""
+def started(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
+    """An attempt begins."""
     member, settings = attempt.member, attempt.settings
     pool.policy.picked(member, pool.members, now, demand)
     if settings.ceilings is not None:
         attempt.reservation = ceiling.reserve(member, now, demand)
-    if settings.adaptive and attempt.stream and not last:
-        _be_patient(attempt, pool, now, demand)
+
+
+def patience(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> float | None:
+    """The member's own limit for the first content, where it is shorter than its setting.
+
+    None where none is known, and where everything is slow.
+    """
+    if not attempt.stream:
+        return None
+    limit = attempt.member.health.patience.limit(now, demand.size)
+    if limit is None or limit >= attempt.limit or pool.strain.is_general(now, len(pool.members)):
+        return None
+    return limit
 
 
 def began(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
@@ -74,15 +85,6 @@ def _given_up(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
     pool.policy.gave_up(attempt.member, now, seconds)
     if attempt.settings.adaptive and attempt.stream:
         attempt.member.health.patience.cut(now, demand.size, seconds)
-
-
-def _be_patient(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
-    """The member's own limit, where one is known, and not everything is slow."""
-    limit = attempt.member.health.patience.limit(now, demand.size)
-    if limit is None or limit >= attempt.limit or pool.strain.is_general(now, len(pool.members)):
-        return
-    attempt.patience = limit
-    attempt.limit_at = now + limit
 
 
 def _slow_start(pool: Pool, now: float) -> SlowStart | None:

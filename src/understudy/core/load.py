@@ -38,17 +38,15 @@ class Load:
 
     def seconds(self, now: float) -> float:
         """The average as it is by now; 0 while cold."""
-        at = self._at
-        return 0.0 if at is None else self._seconds * exp(min(0.0, at - now) / DECAY)
+        return 0.0 if self._at is None else self._seconds * _weight(now - self._at)
 
     def began(self, now: float, seconds: float) -> None:
         """An attempt's first content came after so long (rule 1)."""
-        before = self.seconds(now)
-        if self._at is None or seconds >= before:
-            self._note(now, seconds)
-            return
-        influence = exp(min(0.0, self._at - now) / DECAY)
-        self._note(now, self._seconds * influence + seconds * (1 - influence))
+        if self._at is not None:
+            influence = _weight(now - self._at)
+            before = self._seconds * influence
+            seconds = max(seconds, before + seconds * (1 - influence) if seconds < before else 0.0)
+        self._note(now, seconds)
 
     def failed(self, now: float, seconds: float, longest: float) -> None:
         """An attempt failed after so long (rule 3)."""
@@ -63,3 +61,8 @@ class Load:
     def _note(self, now: float, seconds: float) -> None:
         self._seconds = seconds
         self._at = now
+
+
+def _weight(passed: float) -> float:
+    """Of what is so many seconds old."""
+    return exp(-passed / DECAY) if passed > 0 else 1.0

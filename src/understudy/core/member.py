@@ -66,6 +66,7 @@ class Member:
         "breaker",
         "health",
         "index",
+        "load",
         "metrics",
         "name",
         "problem",
@@ -89,6 +90,7 @@ class Member:
         self.problem = problem
         self.health = health or Health()
         self.breaker = self.health.breaker
+        self.load = self.health.load
         self.window = self.health.window
         self.metrics = self.health.metrics
 
@@ -112,7 +114,9 @@ class Member:
 
     @property
     def in_flight(self) -> int:
-        return self.metrics.in_flight
+        metrics = self.metrics
+        ended = metrics.successes + metrics.failures + metrics.refused + metrics.cancelled
+        return metrics.requests - ended
 
     @property
     def max_concurrency(self) -> int | None:
@@ -127,14 +131,12 @@ class Member:
     def facts(self) -> Facts:
         return self.settings.facts
 
-    @property
-    def load(self) -> Load:
-        return self.health.load
-
     def is_up(self, now: float, settings: PoolSettings) -> bool:
         """Neither benched, out of order, nor kept out by its circuit."""
-        held = now < self.health.benched_until or self.is_listed_only
-        return not held and self.breaker.admits(now, settings.breaker)
+        health, breaker = self.health, self.breaker
+        if now < health.benched_until or health.drained or self.problem is not None:
+            return False
+        return breaker.phase is State.CLOSED or breaker.admits(now, settings.breaker)
 
     def share(self, now: float) -> float:
         """Its weight, less while it is eased in after an outage."""

@@ -14,28 +14,31 @@ from collections.abc import Iterable
 
 
 class Queue:
-    """The lines before one pool's members. Requests and members are known by their numbers."""
+    """The lines before one pool's members. Requests and members are known by their numbers.
 
-    __slots__ = ("_lines", "_places")
+    `places` has each request's lines; nobody waits while it is empty.
+    """
+
+    __slots__ = ("_lines", "places")
 
     def __init__(self) -> None:
         # Dictionaries keep the order of coming, and let go from the middle at once.
         self._lines: dict[int, dict[int, None]] = {}
-        self._places: dict[int, set[int]] = {}
+        self.places: dict[int, set[int]] = {}
 
     def __repr__(self) -> str:
-        return f"<Queue of {len(self._places)}>"
+        return f"<Queue of {len(self.places)}>"
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def join(self, request: int, members: Iterable[int], limit: int) -> bool:
         """Stand in these lines, where not already; False if too many wait (rule 4)."""
-        places = self._places.get(request)
+        places = self.places.get(request)
         if places is None:
-            if len(self._places) >= limit:
+            if len(self.places) >= limit:
                 return False
-            places = self._places[request] = set()
+            places = self.places[request] = set()
         for member in members:
             places.add(member)
             self._lines.setdefault(member, {}).setdefault(request)
@@ -44,7 +47,7 @@ class Queue:
     def leave(self, request: int) -> list[int]:
         """Out of every line; the requests whose turn that makes it."""
         turns: dict[int, None] = {}
-        for member in sorted(self._places.pop(request, ())):
+        for member in sorted(self.places.pop(request, ())):
             line = self._lines[member]
             was_first = next(iter(line)) == request
             del line[request]

@@ -72,6 +72,8 @@ class Minute:
 
         What is above the limit by itself has its room when nothing else is inside.
         """
+        if self._total + amount <= limit:  # what has left the window is in it yet
+            return now
         surplus = self.total(now) + amount - limit
         if surplus <= 0:
             return now

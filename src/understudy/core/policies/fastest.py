@@ -21,6 +21,7 @@ from understudy.core.policies.base import AnyCandidate, Candidate, Indifferent
 
 if TYPE_CHECKING:
     from understudy.core.demand import Demand
+    from understudy.core.settings import PoolSettings
 
 
 class Fastest(Indifferent):
@@ -34,17 +35,14 @@ class Fastest(Indifferent):
 
     def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
         settings = demand.settings
-        costs = [
-            (_cost(candidate, now) if candidate.is_up(now, settings) else inf, number)
-            for number, candidate in enumerate(candidates)
-        ]
-        ups = [pair for pair in costs if pair[0] < _STANDING_IN]
-        ranked = sorted(costs)
-        if len(ups) > 2:
-            chosen = min(_two(ups, demand))
-            ranked.remove(chosen)
-            ranked.insert(0, chosen)
-        return [candidates[number] for _, number in ranked]
+        costs = [_cost(candidate, now, settings) for candidate in candidates]
+        order = sorted(range(len(costs)), key=costs.__getitem__)
+        ups = len(order)
+        while ups and costs[order[ups - 1]] >= _STANDING_IN:
+            ups -= 1
+        if ups > 2:
+            order.insert(0, order.pop(_sooner_of_two(ups, demand)))
+        return [candidates[position] for position in order]
 
     def began(self, candidate: Candidate, now: float, seconds: float, demand: Demand) -> None:
         candidate.load.began(now, seconds)
@@ -60,7 +58,9 @@ _UNDER_TRIAL = 1e6
 _STANDING_IN = 1e9
 
 
-def _cost(candidate: Candidate, now: float) -> float:
+def _cost(candidate: Candidate, now: float, settings: PoolSettings) -> float:
+    if not candidate.is_up(now, settings):
+        return inf
     load, share, asked = candidate.load, candidate.share(now), candidate.in_flight
     if not share:
         return _STANDING_IN
@@ -69,8 +69,8 @@ def _cost(candidate: Candidate, now: float) -> float:
     return load.seconds(now) * (asked + 1) / share
 
 
-def _two(ups: Sequence[tuple[float, int]], demand: Demand) -> tuple[tuple[float, int], tuple[float, int]]:
-    """Two different ones by lot."""
-    first = int(demand.chance() * len(ups))
-    second = int(demand.chance() * (len(ups) - 1))
-    return ups[first], ups[second + (second >= first)]
+def _sooner_of_two(ups: int, demand: Demand) -> int:
+    """Of two different places by lot, where the first places are the soonest."""
+    first = int(demand.chance() * ups)
+    second = int(demand.chance() * (ups - 1))
+    return min(first, second + (second >= first))

@@ -30,12 +30,14 @@ class LeastBusy(Indifferent):
         return f"<LeastBusy, {self._turns!r}>"
 
     def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
+        credit = self._turns.credit
         by_limit = all(candidate.max_concurrency is not None for candidate in candidates)
 
         def order(candidate: AnyCandidate) -> tuple[float, float]:
-            size = candidate.share(now) * (candidate.max_concurrency or 1 if by_limit else 1)
+            share = candidate.share(now)
+            size = share * (candidate.max_concurrency or 1) if by_limit else share
             busy = candidate.in_flight / size if size else inf
-            return busy, -self._turns.claim(candidate, now)
+            return busy, -share - credit.get(candidate.index, 0.0)
 
         return sorted(candidates, key=order)
 

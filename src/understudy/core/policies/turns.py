@@ -9,6 +9,7 @@ pays nothing: it comes back as it went.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from understudy.core.policies.base import Candidate
@@ -20,24 +21,24 @@ if TYPE_CHECKING:
 class Turns:
     """Whose turn it is, by position."""
 
-    __slots__ = ("_credit",)
+    __slots__ = ("credit",)
 
     def __init__(self) -> None:
-        self._credit: dict[int, float] = {}
+        self.credit: dict[int, float] = {}
 
     def __repr__(self) -> str:
-        return f"<Turns {self._credit}>"
+        return f"<Turns {self.credit}>"
 
     def claim(self, candidate: Candidate, now: float) -> float:
         """How much this turn is the candidate's: the largest claim has it. None without weight."""
         share = candidate.share(now)
-        return self._credit.get(candidate.index, 0.0) + share if share else float("-inf")
+        return self.credit.get(candidate.index, 0.0) + share if share else -inf
 
     def take(
         self, candidate: Candidate, candidates: Sequence[Candidate], now: float, settings: PoolSettings
     ) -> None:
         """The candidate has had its turn."""
-        credit, gained = self._credit, 0.0
+        credit, gained = self.credit, 0.0
         for other in candidates:
             if other is candidate or other.is_up(now, settings):
                 share = other.share(now)
