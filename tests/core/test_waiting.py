@@ -9,7 +9,7 @@ from tests.core.stage import Asking, Stage, Walk, takes
 from understudy.core.events import TurnCame, WaitingForCapacity
 from understudy.core.facts import Facts
 from understudy.core.settings import Ceilings
-from understudy.errors import NoBackendAvailable, SkipEntry
+from understudy.errors import NoBackendAvailable, SkipEntry, SkipReason
 
 
 def stage(names: str = "a", concurrency: int = 1, **more: Any) -> Stage:
@@ -193,3 +193,15 @@ def test_each_first_content_of_a_slow_start_makes_room_for_one_more() -> None:
     second.commits()
     assert turns(second) == [third.dispatch.request]
     third.asks("a")
+
+
+def test_who_is_turned_away_before_the_first_has_woken_up_hears_that_others_wait() -> None:
+    house = stage(routing={"queue_limit": 1})
+    running, first, newcomer = (house.begin() for _ in range(3))
+    running.asks("a")
+    first.waits()
+    running.answers()
+    error = newcomer.gives_up()
+    assert isinstance(error, NoBackendAvailable)
+    assert error.skips == (SkipEntry("a", SkipReason.QUEUED, None),)
+    assert error.retryable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from understudy.core.demand import UNKNOWN, Demand
 from understudy.core.eligibility import can_serve, check, returns_at, unfit
 from understudy.core.outcome import RULES
+from understudy.core.skip import Skip
 from understudy.errors import (
     NEVER_USABLE,
     RETURNING,
@@ -117,12 +118,16 @@ def cause_error(cause: Cause) -> BackendError:
 
 
 def _skips(pool: Pool, fit: Fit | None, began: float, now: float, demand: Demand) -> tuple[SkipEntry, ...]:
-    found = [(member.name, check(member, now, pool.settings, None, fit, demand)) for member in pool.members]
-    return tuple(
-        SkipEntry(name, skip.reason, None if skip.until is None else skip.until - began)
-        for name, skip in found
-        if skip is not None
-    )
+    """What is not skipped for anything of its own is waited for by others, if it is."""
+    found = []
+    for member in pool.members:
+        skip = check(member, now, pool.settings, None, fit, demand)
+        if skip is None and pool.queue.first(member.index) is not None:
+            skip = Skip(SkipReason.QUEUED)
+        if skip is not None:
+            until = None if skip.until is None else skip.until - began
+            found.append(SkipEntry(member.name, skip.reason, until))
+    return tuple(found)
 
 
 def _opening(skips: Sequence[SkipEntry]) -> str:

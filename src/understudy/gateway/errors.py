@@ -5,8 +5,8 @@
    that would speak of the client's key (401, 403) or of our paths (404) becomes 400.
 2. A request that no usable member's model can take, so that nobody was asked, is 400: the caller can mend it.
    Else the reasons of all other members count, those that failed and those that were skipped: every one a
-   rate limit, a bench or a used-up quota, 429; the deadline, or nothing but timeouts, 504; nothing tried,
-   503; otherwise 502.
+   rate limit, a bench, a ceiling or a used-up quota, 429; the deadline, or nothing but timeouts, 504; nothing
+   tried, 503; otherwise 502.
 3. ``retry-after`` says when the first backend is expected back, wherever that is known; in whole seconds,
    rounded up.
 4. Every error names its causes, a line for each backend, keys masked.
