@@ -152,6 +152,15 @@ class TestTokens:
         walk.answers(Tokens(300, 100, False, 100))
         assert house.member("a").health.tokens.total(house.now) == 0
 
+    def test_what_a_long_stream_used_beyond_it_counts_from_its_end(self) -> None:
+        house = stage(tokens=1000)
+        walk = house.begin(needs=asking(300, 400))
+        walk.asks("a")
+        walk.commits()
+        house.advance(100)
+        walk.answers(Tokens(300, 900, False, 900))
+        assert house.member("a").health.tokens.total(house.now) == 500
+
 
 class TestTakeovers:
     def house(self) -> Stage:
@@ -201,6 +210,15 @@ class TestTakeovers:
             walk = house.begin()
             walk.asks("b")
             walk.answers()
+
+    def test_nor_does_a_budget_that_is_used_up_stand_in_their_way(self) -> None:
+        house = Stage("ab", "roundrobin", members={"b": {"ceilings": Ceilings(takeovers=1)}}, count=1)
+        walk = house.begin()
+        walk.asks_in_turn("a", kind="reset")
+        walk.asks("b")
+        walk.answers()
+        house.begin().asks("a")
+        house.begin().asks("b")
 
     def test_a_member_at_its_ceiling_is_no_sick_one(self) -> None:
         limits = {"a": {"ceilings": Ceilings(requests=1)}, "b": {"ceilings": Ceilings(takeovers=1)}}

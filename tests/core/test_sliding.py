@@ -48,6 +48,13 @@ def test_there_is_room_when_enough_has_left() -> None:
     assert minute.room_at(1020.0, 60, 100) == 1071.0
 
 
+def test_what_has_left_already_makes_no_more_room() -> None:
+    minute = Minute()
+    minute.add(1000.0, 90)
+    minute.add(1055.0, 90)
+    assert minute.room_at(1062.0, 20, 100) == 1116.0
+
+
 def test_what_is_above_the_limit_by_itself_has_room_when_nothing_else_is_inside() -> None:
     minute = Minute()
     assert minute.room_at(1000.0, 500, 100) == 1000.0
