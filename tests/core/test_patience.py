@@ -113,7 +113,8 @@ def test_from_the_first_on_nothing_but_cuts_is_no_knowledge() -> None:
 def test_what_is_old_is_forgotten() -> None:
     patience = after([10.0] * 50)
     assert patience.limit(NOW + LIFETIME, SIZE) is not None
-    assert patience.limit(NOW + 3 * LIFETIME, SIZE) is None
+    assert patience.limit(NOW + 2 * LIFETIME, SIZE) is None
+    assert after([10.0] * 50).limit(NOW + 2 * LIFETIME, SIZE) is None
 
 
 def test_half_of_a_full_memory_goes_at_a_time() -> None:
