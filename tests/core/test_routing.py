@@ -111,6 +111,18 @@ def test_when_the_wait_is_over_a_slow_start_turns_nobody_away() -> None:
     assert [str(e.reason) for e in third.dispatch.trail if isinstance(e, SkipEntry)] == ["slow_start"]
 
 
+def test_a_slow_start_lets_nobody_back_in_before_its_back_off_is_over() -> None:
+    house = Stage("a", wait_for_capacity=0.0, delay=5.0)
+    house.open("a")
+    house.advance(30)
+    probe, failing = house.begin(), house.begin()
+    probe.asks("a")
+    probe.commits()
+    failing.asks("a")
+    failing.fails("server_error")
+    failing.gives_up()
+
+
 # F60
 
 
