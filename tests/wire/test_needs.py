@@ -340,6 +340,7 @@ class TestAffinity:
             (chat(SYSTEM, USER), chat({"role": "system", "content": "Be kind."}, USER)),
             (chat(USER), chat({"role": "user", "content": "Bye"})),
             (chat(USER), chat(USER, tools=[TOOL])),
+            (chat(SYSTEM), chat(SYSTEM, USER)),
             (anthropic(system="s"), anthropic(system="t")),
             (responses(input="Hi"), responses(input="Bye")),
             (responses(instructions="s"), responses(instructions="t")),
@@ -353,6 +354,17 @@ class TestAffinity:
         request = openai()
         request.fields["messages"] = msgspec.Raw(json.dumps(messages).encode())
         assert Needs(request).affinity == Needs(request).affinity
+
+    def test_a_body_that_is_no_json_begins_somehow_too(self) -> None:
+        request = openai()
+        request.fields["messages"] = msgspec.Raw(b"[7")
+        assert Needs(request).affinity == Needs(request).affinity
+
+    def test_it_is_found_out_once(self) -> None:
+        needs = Needs(chat(user="u-1"))
+        first = needs.affinity
+        needs._request.fields["user"] = "u-2"  # type: ignore[index,assignment]
+        assert needs.affinity == first
 
     def test_it_is_the_same_in_every_process(self) -> None:
         assert Needs(chat(user="u-1")).affinity == 2885068504905809513

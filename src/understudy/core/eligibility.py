@@ -95,11 +95,10 @@ def last_resort(skipped: Sequence[tuple[Member, Skip]]) -> Member | None:
     return min(soft, key=_by_resort)[0] if soft else None
 
 
-def _by_resort(pair: tuple[Member, Skip]) -> tuple[bool, float]:
+def _by_resort(pair: tuple[Member, Skip]) -> float:
+    """A rate is below nought here, an instant never is."""
     _, skip = pair
-    if skip.reason is SkipReason.LOW_TPM:
-        return False, -(skip.rate or 0.0)
-    return True, skip.until or 0.0
+    return -skip.rate if skip.rate is not None else skip.until or 0.0
 
 
 def unfit(member: Member, larger_than: int | None, fit: Fit | None) -> SkipReason | None:

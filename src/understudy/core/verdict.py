@@ -25,6 +25,7 @@ from understudy.errors import (
 
 if TYPE_CHECKING:
     from understudy.core.fit import Fit
+    from understudy.core.member import Member
     from understudy.core.pool import Pool
 
 ALL_UNHEALTHY = (
@@ -118,16 +119,19 @@ def cause_error(cause: Cause) -> BackendError:
 
 
 def _skips(pool: Pool, fit: Fit | None, began: float, now: float, demand: Demand) -> tuple[SkipEntry, ...]:
-    """What is not skipped for anything of its own is waited for by others, if it is."""
-    found = []
-    for member in pool.members:
-        skip = check(member, now, pool.settings, None, fit, demand)
-        if skip is None and pool.queue.first(member.index) is not None:
-            skip = Skip(SkipReason.QUEUED)
-        if skip is not None:
-            until = None if skip.until is None else skip.until - began
-            found.append(SkipEntry(member.name, skip.reason, until))
-    return tuple(found)
+    found = [(member.name, _skip(pool, fit, member, now, demand)) for member in pool.members]
+    return tuple(
+        SkipEntry(name, skip.reason, None if skip.until is None else skip.until - began)
+        for name, skip in found
+        if skip is not None
+    )
+
+
+def _skip(pool: Pool, fit: Fit | None, member: Member, now: float, demand: Demand) -> Skip | None:
+    """Who is not passed over for anything of its own may be waited for by others."""
+    skip = check(member, now, pool.settings, None, fit, demand)
+    others_wait = skip is None and pool.queue.first(member.index) is not None
+    return Skip(SkipReason.QUEUED) if others_wait else skip
 
 
 def _opening(skips: Sequence[SkipEntry]) -> str:

@@ -21,9 +21,9 @@ about reasoning to one that has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -293,19 +293,18 @@ def _beginning(request: Request) -> Iterator[str]:
     yield from _texts(list(_until_the_users(_items(_conversation(request)))))
 
 
-def _items(conversation: Any) -> Iterator[Any]:
+def _items(conversation: Any) -> Iterable[Any]:
     """The messages one by one: no more of them is decoded than is looked at."""
     if not isinstance(conversation, msgspec.Raw):
-        yield from conversation
-        return
+        return cast(Iterable[Any], conversation)
     try:
         items = _ITEMS.decode(conversation)
     except (msgspec.MsgspecError, RecursionError):
-        return
-    yield from [items] if isinstance(items, str) else map(_plain, items)
+        return ()
+    return [items] if isinstance(items, str) else map(_plain, items)
 
 
-def _until_the_users(items: Iterator[Any]) -> Iterator[Any]:
+def _until_the_users(items: Iterable[Any]) -> Iterator[Any]:
     for item in items:
         yield item
         if isinstance(item, Mapping) and item.get("role") == "user":

@@ -105,6 +105,17 @@ def test_what_a_member_cannot_take_moves_nothing() -> None:
     plays(house, "a")
 
 
+def test_nor_does_the_failure_of_who_stood_in_for_that() -> None:
+    house = stage("abc", members={"a": {"supports": takes()}})
+    request = house.begin(needs=Asking(takes("images")))
+    request.asks("b")
+    request.fails("server_error")
+    request.asks("c")
+    request.answers()
+    plays(house, "a")
+    assert repr(house.pool.policy) == "<FailoverSticky, nowhere>"
+
+
 def test_an_unfit_request_does_not_bring_the_pool_back_early() -> None:
     house = stage("ab", members={"b": {"supports": takes()}})
     plays(house, "a", "b")

@@ -70,7 +70,8 @@ def _cost(candidate: Candidate, now: float, settings: PoolSettings) -> float:
 
 
 def _sooner_of_two(ups: int, demand: Demand) -> int:
-    """Of two different places by lot, where the first places are the soonest."""
-    first = int(demand.chance() * ups)
-    second = int(demand.chance() * (ups - 1))
-    return min(first, second + (second >= first))
+    """The first of two different places by lot; the first places are the soonest.
+
+    A place less for the second lot, and it is as likely to be any as if the two could not be the same.
+    """
+    return min(int(demand.chance() * ups), int(demand.chance() * (ups - 1)))
