@@ -5,8 +5,9 @@ How it is measured:
 1. One decision is what one request costs in `understudy.core`: rank, eligibility, permit, attempt, first
    content, tokens, success, breaker, window, metrics, and the facts for observers.
 2. Simulated time moves 10 ms a decision, so that the five-minute windows roll as they do in service.
-3. Columns: both policies with everybody well; a stream instead of a unary call; and the worst case,
-   where everybody but the last is benched, so each of the others is looked at and its skip recorded.
+3. Columns: policies with everybody well; a stream instead of a unary call; every ceiling and an adaptive
+   clock; and the worst case, where everybody but the last is benched, so each of the others is looked at and
+   its skip recorded.
 4. The floor is what nobody can avoid: a loop over plain slotted objects that picks the least busy
    eligible one and updates a dozen counters. It ranks nothing, remembers no window and tells nobody.
 5. LiteLLM's column is its Router's selection alone, without the outcome, if ``scripts/bench library`` has
@@ -32,18 +33,24 @@ from understudy.core.member import Member
 from understudy.core.outcome import Success
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
-from understudy.core.settings import MemberSettings, PoolSettings
+from understudy.core.settings import Ceilings, MemberSettings, PoolSettings
 
 SIZES = (3, 10, 100, 1000)
 TICK = 0.01
 TOKENS = Tokens(450, 180, False, 180)
 SUCCESS = Success()
+PLAIN = MemberSettings()
 
 Decide = Callable[[float], None]
 
 
-def make_pool(policy: str, size: int) -> Pool:
-    members = [Member(f"member{index}", index, MemberSettings()) for index in range(size)]
+LIMITED = MemberSettings(
+    ceilings=Ceilings(tokens=10**12, requests=10**12, concurrency=10**6, takeovers=10**6), adaptive=True
+)
+
+
+def make_pool(policy: str, size: int, settings: MemberSettings = PLAIN) -> Pool:
+    members = [Member(f"member{index}", index, settings) for index in range(size)]
     return Pool("bench", BY_NAME[policy](), members, PoolSettings())
 
 
@@ -99,6 +106,11 @@ ENGINES: dict[str, Callable[[int], Decide]] = {
     "failover": lambda size: decision(make_pool("failover", size)),
     "failover, stream": lambda size: decision(make_pool("failover", size), stream=True),
     "round robin": lambda size: decision(make_pool("roundrobin", size)),
+    "weighted": lambda size: decision(make_pool("weighted", size)),
+    "least busy": lambda size: decision(make_pool("least_busy", size)),
+    "fastest": lambda size: decision(make_pool("fastest", size)),
+    "sticky": lambda size: decision(make_pool("sticky", size)),
+    "ceilings, adaptive": lambda size: decision(make_pool("failover", size, LIMITED), stream=True),
     "last one left": lambda size: last_one_left(make_pool("failover", size)),
 }
 

@@ -63,6 +63,13 @@ class SkipReason(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     PROBE_IN_FLIGHT = "probe_in_flight"
     BENCHED = "benched"
+    CONCURRENCY = "concurrency"
+    RPM_LIMIT = "rpm_limit"
+    TPM_LIMIT = "tpm_limit"
+    FAILOVER_BUDGET = "failover_budget"
+    SLOW_START = "slow_start"
+    QUEUED = "queued"
+    PROVIDER_LIMIT = "provider_limit"
     LOW_TPM = "low_tpm"
     CONTEXT_LENGTH = "context_length"
     NO_TOOLS = "no_tools"
@@ -89,6 +96,20 @@ _UNFIT = frozenset(
         SkipReason.NO_PREFILL,
     )
 )
+RETURNING = frozenset(
+    (
+        SkipReason.CIRCUIT_OPEN,
+        SkipReason.PROBE_IN_FLIGHT,
+        SkipReason.BENCHED,
+        SkipReason.CONCURRENCY,
+        SkipReason.RPM_LIMIT,
+        SkipReason.TPM_LIMIT,
+        SkipReason.FAILOVER_BUDGET,
+        SkipReason.SLOW_START,
+        SkipReason.QUEUED,
+    )
+)
+"""Reasons that pass by themselves."""
 NEVER_USABLE = frozenset((SkipReason.MISSING, SkipReason.NO_KEY))
 """Reasons that hold for every request."""
 
@@ -129,7 +150,8 @@ class AttemptEntry:
     `left_out` are fields, and parts of messages, that the backend was never told of: its format has no word
     for them, or its model no use. `answer_limit` is the limit that the request's own was lowered to, in
     tokens, because the model gives no longer answers. `recovery` says how the attempt went on with an answer
-    that had broken off: ``continuation`` or ``replay``.
+    that had broken off: ``continuation`` or ``replay``. `patience` is how long its first content was waited
+    for, in seconds, where the member's own recent answers made that shorter than its setting.
     """
 
     backend: str
@@ -146,6 +168,7 @@ class AttemptEntry:
     left_out: tuple[str, ...] = ()
     answer_limit: int | None = None
     recovery: str = ""
+    patience: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -171,6 +194,8 @@ class AttemptEntry:
             entry["answer_limit"] = self.answer_limit
         if self.recovery:
             entry["recovery"] = self.recovery
+        if self.patience is not None:
+            entry["patience_ms"] = _milliseconds(self.patience)
         return entry
 
 

@@ -79,7 +79,11 @@ class TestWords:
 
     def test_a_missing_one_is_told_so(self) -> None:
         assert found(lambda problems: check_policy(None, problems)) == [
-            ("$.policy: it is missing; it must be one of failover, roundrobin", None)
+            (
+                "$.policy: it is missing; it must be one of cheapest, failover, "
+                "failover_sticky, fastest, least_busy, roundrobin, sticky, weighted",
+                None,
+            )
         ]
 
     def test_policies_too(self) -> None:

@@ -87,7 +87,11 @@ class TestLoadBalancer:
 
     def test_what_is_missing_is_named(self) -> None:
         assert problems({"type": "loadbalancer"}) == [
-            ("$.policy: it is missing; it must be one of failover, roundrobin", None),
+            (
+                "$.policy: it is missing; it must be one of cheapest, failover, "
+                "failover_sticky, fastest, least_busy, roundrobin, sticky, weighted",
+                None,
+            ),
             ("$.profiles: no members", "list the names of standard profiles"),
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from understudy.core.settings import (
     PoolSettings,
     RecoverySettings,
     RetrySettings,
+    RoutingSettings,
 )
 from understudy.errors import FailureKind, RequestError, SkipReason
 
@@ -52,6 +53,7 @@ class Asking:
     answer_limit: int = 0
     tokens: int = 0
     bytes: int | None = None
+    affinity: int = 0
     looks: list[str] = field(default_factory=list)
 
     @property
@@ -93,10 +95,12 @@ class Stage:
         breaker: dict[str, Any] | None = None,
         tpm_measure: str = "serving",
         recovery: dict[str, Any] | None = None,
+        routing: dict[str, Any] | None = None,
         **retry: Any,
     ) -> None:
         self.now = now
         self.jitter = 0.0
+        self.chance: Callable[[], float] = lambda: self.jitter
         self.pool = Pool(
             "company",
             BY_NAME[policy](),
@@ -109,6 +113,7 @@ class Stage:
                 RetrySettings(**retry),
                 tpm_measure,
                 RecoverySettings(**{"scope": "off", **(recovery or {})}),
+                routing=RoutingSettings(**(routing or {})),
             ),
         )
 
@@ -122,7 +127,7 @@ class Stage:
         self.now += seconds
 
     def begin(self, *, stream: bool = True, needs: Needs | None = None) -> Walk:
-        return Walk(self, Dispatch(self.pool, self.now, lambda: self.jitter, stream=stream, needs=needs))
+        return Walk(self, Dispatch(self.pool, self.now, self.chance, stream=stream, needs=needs))
 
     def set(self, *, breaker: dict[str, Any] | None = None, **retry: Any) -> None:
         """A live change of settings."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.core.stage import Stage
 from understudy.core.attempt import Tokens
 from understudy.core.breaker import State
+from understudy.core.settings import Ceilings, Timeouts
 from understudy.core.stats import Stats, backend_lines, stats
 from understudy.errors import SkipReason
 
@@ -49,11 +51,12 @@ KEYS = [
     "requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight", "tokens",
     "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
     "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind", "skips",
-    "bench_remaining_ms", "problem", "drained", "circuit_breaker",
+    "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms", "ceilings", "slow_start",
+    "patience_ms", "circuit_breaker",
 ]  # fmt: skip
 POOL_KEYS = [
     "profile", "policy", "total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over",
-    "backends",
+    "waiting", "backends",
 ]  # fmt: skip
 
 
@@ -87,6 +90,7 @@ class TestJson:
             "cancelled": 0,
             "in_flight": 1,
             "failed_over": 2,
+            "waiting": 0,
         }
 
     def test_holds_a_members_figures(self) -> None:
@@ -273,3 +277,86 @@ class TestTable:
             ("Benched For", "12000ms"),
             ("Problem", "missing"),
         ]
+
+
+class TestRouting:
+    """What steers load: ceilings, slow start, load and patience."""
+
+    def shown(self, stage: Stage, name: str = "a") -> dict[str, Any]:
+        backend: dict[str, Any] = seen(stage).to_dict()["backends"][name]
+        return backend
+
+    def lines(self, stage: Stage) -> dict[str, str]:
+        return dict(backend_lines(seen(stage).backends[0]))
+
+    def test_where_nothing_steers_there_is_nothing_to_see(self) -> None:
+        shown = self.shown(Stage("a"))
+        assert (shown["load_ms"], shown["exhausted_ms"], shown["slow_start"]) == (None, 0.0, None)
+        assert (shown["ceilings"], shown["patience_ms"]) == ({}, {})
+        steering = {"Limit Used Up For", "Ceilings", "Expected First Content", "First Content Limit"}
+        assert not (steering | {"Slow Start"}) & self.lines(Stage("a")).keys()
+
+    def test_ceilings_show_what_is_used_of_them(self) -> None:
+        limits = Ceilings(tokens=9000, requests=50, concurrency=4, takeovers=7)
+        stage = Stage("ab", members={"a": {"ceilings": limits}})
+        stage.begin().asks("a")
+        assert self.shown(stage)["ceilings"] == {
+            "tpm_limit": {"used": 1500, "limit": 9000},
+            "rpm_limit": {"used": 1, "limit": 50},
+            "max_concurrency": {"used": 1, "limit": 4},
+            "failover_in_rpm": {"used": 0, "limit": 7},
+        }
+        assert self.lines(stage)["Ceilings"] == (
+            "tpm_limit 1500/9000, rpm_limit 1/50, max_concurrency 1/4, failover_in_rpm 0/7"
+        )
+
+    def test_only_ceilings_that_are_set_show(self) -> None:
+        stage = Stage("a", members={"a": {"ceilings": Ceilings(requests=50)}})
+        assert list(self.shown(stage)["ceilings"]) == ["rpm_limit"]
+
+    def test_a_slow_start_shows_until_it_is_over(self) -> None:
+        stage = Stage("a")
+        stage.open("a")
+        stage.advance(30)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.answers()
+        stage.advance(15)
+        assert self.shown(stage)["slow_start"] == {"share": 0.5, "at_once": 2, "remaining_ms": 15_000.0}
+        assert self.lines(stage)["Slow Start"] == "50%, 2 at once"
+        stage.advance(15)
+        assert self.shown(stage)["slow_start"] is None
+
+    def test_the_load_shows_once_it_is_measured(self) -> None:
+        stage = Stage("a", "fastest")
+        walk = stage.begin()
+        walk.asks("a")
+        stage.advance(0.25)
+        walk.answers()
+        assert self.shown(stage)["load_ms"] == 250.0
+        assert self.lines(stage)["Expected First Content"] == "250ms"
+
+    def test_a_used_up_limit_shows_until_its_reset(self) -> None:
+        stage = Stage("a")
+        stage.member("a").exhaust(stage.now, 12.5)
+        assert self.shown(stage)["exhausted_ms"] == 12_500.0
+        assert self.lines(stage)["Limit Used Up For"] == "12500ms"
+
+    def test_patience_shows_by_size_where_the_clock_is_adaptive(self) -> None:
+        stage = Stage("ab", members={"a": {"adaptive": True, "timeouts": Timeouts(first_content=10.0)}})
+        for size, seconds in ((500, 0.5), (5000, 8.0)):
+            for _ in range(30):
+                stage.member("a").health.patience.began(stage.now, size, seconds)
+                stage.member("b").health.patience.began(stage.now, size, seconds)
+        assert self.shown(stage)["patience_ms"] == {
+            "1024": pytest.approx(1500, rel=0.1),
+            "16384": 10_000.0,
+        }
+        assert "10000ms up to 16384 tokens" in self.lines(stage)["First Content Limit"]
+        assert self.shown(stage, "b")["patience_ms"] == {}
+
+    def test_who_waits_is_counted(self) -> None:
+        stage = Stage("a", members={"a": {"ceilings": Ceilings(concurrency=1)}})
+        stage.begin().asks("a")
+        stage.begin().waits()
+        assert seen(stage).to_dict()["waiting"] == 1

@@ -103,6 +103,7 @@ class Stage:
         keys: str = "",
         door: Door | None = None,
         comment_seconds: float = 0.0,
+        policy: str = "",
         **settings: Any,
     ) -> None:
         self.clock = ManualClock()
@@ -120,7 +121,7 @@ class Stage:
             StandardProfile(name, speaks, f"model-{name}", settings={"base-url": f"http://{name}.test/v1"})
             for name in names
         ]
-        policy = "failover" if len(names) > 1 else "roundrobin"
+        policy = policy or ("failover" if len(names) > 1 else "roundrobin")
         self.balancer = Balancer(
             LoadBalancerProfile(PROFILE, policy, tuple(names), settings={**SETTINGS, **settings}),
             members,

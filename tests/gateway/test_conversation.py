@@ -104,6 +104,34 @@ async def test_an_unknown_model_is_refused_before_anybody_is_asked() -> None:
     assert "did you mean evening?" in message_of(visit)
 
 
+# Sessions
+
+
+async def who_answers(stage: Stage, **headers: str) -> str:
+    named = {name.replace("__", "-"): value for name, value in headers.items()}
+    return (await stage.play(headers=named)).headers["x-understudy-backend"]
+
+
+@pytest.mark.parametrize(
+    "header", ["x__understudy__session", "x__claude__code__session__id", "session_id", "x__session__id"]
+)
+async def test_a_session_named_by_a_header_keeps_its_backend(header: str) -> None:
+    stage = Stage(completion(), completion(), policy="sticky")
+    homes = {session: await who_answers(stage, **{header: session}) for session in "12345678"}
+    assert set(homes.values()) == {"a", "b"}, "the same words, and yet not the same backend"
+    for session, home in homes.items():
+        assert await who_answers(stage, **{header: session}) == home
+    stage.check()
+
+
+async def test_our_own_header_names_the_session_before_an_agents() -> None:
+    stage = Stage(completion(), completion(), policy="sticky")
+    homes = {
+        await who_answers(stage, x__session__id=other, x__understudy__session="1") for other in "12345678"
+    }
+    assert len(homes) == 1
+
+
 # Who answered
 
 

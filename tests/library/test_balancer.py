@@ -26,6 +26,7 @@ from understudy import (
 )
 from understudy.config.pool import PoolProfile, make_pool
 from understudy.core.settings import Source
+from understudy.core.slow_start import SlowStart
 from understudy.testing import ManualClock, Reply, ScriptedTransport
 from understudy.wire import openai_client
 from understudy.wire.dialect import ClientRequest
@@ -325,6 +326,17 @@ async def test_not_even_what_was_to_be_asked_again_after_a_back_off() -> None:
     await stage.clock.advance(60)
     assert (await task).backend == "b"
     assert [request.url[7] for request in stage.transport.requests] == ["a", "b"]
+
+
+async def test_a_reset_member_is_neither_eased_in_nor_put_behind_for_its_limits() -> None:
+    stage = Stage(speech("Hello"), speech("Hello"))
+    member, now = stage.lb.pool.members[0], stage.clock.now()
+    member.exhaust(now, 60.0)
+    member.health.slow_start = SlowStart(now, 30.0, 1)
+    assert await answered_by(stage) == "b"
+    stage.lb.act("a", "reset")
+    assert member.health.slow_start is None
+    assert await answered_by(stage) == "a"
 
 
 async def test_a_circuit_is_forced_until_reset_which_also_ends_a_bench() -> None:

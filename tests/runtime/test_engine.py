@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.runtime.house import (
 from understudy.core.breaker import State
 from understudy.core.events import OperatorActed, RequestEnded, WaitingForCapacity
 from understudy.core.facts import Facts
-from understudy.core.settings import BreakerSettings, RetrySettings
+from understudy.core.settings import BreakerSettings, Ceilings, RetrySettings
 from understudy.errors import (
     AllBackendsFailed,
     BalancerClosed,
@@ -152,6 +153,33 @@ async def test_waiting_for_capacity_ends_at_its_limit() -> None:
     assert isinstance(waiting.error, NoBackendAvailable)
     assert not probe.task.done()
     await house.clock.advance(60)
+    house.check()
+
+
+async def test_a_freed_place_goes_to_whoever_waits_first() -> None:
+    slow = stream(PREAMBLE, delta("Hello"), 1.0, STOP, DONE)
+    house = House([slow] * 4)
+    house.members[0].settings = replace(house.members[0].settings, ceilings=Ceilings(concurrency=1))
+    shows = [house.start() for _ in range(4)]
+    for done in range(1, 5):
+        await house.clock.advance(1.0)
+        assert [show.task.done() for show in shows] == [True] * done + [False] * (4 - done)
+    assert house.engine._waiters == {}
+    house.check()
+
+
+async def test_a_caller_who_leaves_the_line_lets_the_next_one_through() -> None:
+    slow = stream(PREAMBLE, delta("Hello"), 1.0, STOP, DONE)
+    house = House([slow] * 3)
+    house.members[0].settings = replace(house.members[0].settings, ceilings=Ceilings(concurrency=1))
+    running, leaving, staying = (house.start() for _ in range(3))
+    await house.clock.advance(0.5)
+    leaving.task.cancel()
+    await house.clock.advance(0.5)
+    assert running.text == "Hello"
+    await house.clock.advance(1.0)
+    assert staying.text == "Hello"
+    assert len(house.pool.queue) == 0
     house.check()
 
 
@@ -425,7 +453,7 @@ async def test_reprs_show_what_a_debugger_wants() -> None:
 
 async def test_a_waiter_that_was_woken_twice_is_resolved_once() -> None:
     house = House(speech("Hello"))
-    waiter = house.engine.waiter()
+    waiter = house.engine.waiter(1)
     house.engine.wake()
     house.engine.wake()
     await asyncio.sleep(0)

@@ -651,3 +651,20 @@ def _bare(attempt: object) -> exchange.Exchange:
     bare = object.__new__(exchange.Exchange)
     bare._attempt = attempt  # type: ignore[assignment]
     return bare
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "unary"])
+async def test_a_backend_whose_limit_is_used_up_by_its_answer_is_asked_last_until_the_reset(
+    streamed: bool,
+) -> None:
+    spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0s"}
+    answer = speech("Hello") if streamed else completion("Hello")
+    last = Reply(headers={**answer.headers, **spent}, pieces=answer.pieces)
+    house = House([last, answer], answer)
+    for expected in ("a", "b"):
+        await house.play(1, stream=streamed)
+        assert house.asked()[-1] == expected
+    await house.clock.advance(60)
+    await house.play(1, stream=streamed)
+    assert house.asked()[-1] == "a"
+    assert house.members[0].benched_until == 0.0

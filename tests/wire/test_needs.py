@@ -277,6 +277,102 @@ class TestTokens:
         assert Needs(request).prompt_tokens() == MESSAGE
 
 
+SYSTEM = {"role": "system", "content": "You are terse."}
+NEXT = [{"role": "assistant", "content": "Hello"}, {"role": "user", "content": "And now?"}]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+
+
+class TestAffinity:
+    """Which requests belong together."""
+
+    @pytest.mark.parametrize(
+        ("request_", "session"),
+        [
+            (openai(), ""),
+            (openai(user="u-1"), "u-1"),
+            (openai(prompt_cache_key="k-1", user="u-1"), "k-1"),
+            (anthropic(metadata={"user_id": "m-1"}), "m-1"),
+            (openai(metadata={"user_id": "m-1"}, user="u-1"), "m-1"),
+            (responses(prompt_cache_key="k-1"), "k-1"),
+            (chat(user="u-1"), "u-1"),
+            (chat(metadata={"user_id": "m-1"}, prompt_cache_key="k-1"), "k-1"),
+            (openai(user=None, metadata=None), ""),
+            (openai(user="", prompt_cache_key=""), ""),
+            (chat(user=7, metadata=["m"], prompt_cache_key={"k": 1}), ""),
+            (chat(metadata={"user_id": 7}), ""),
+        ],
+    )
+    def test_a_session_is_what_the_request_says_it_is(self, request_: Request, session: str) -> None:
+        assert Needs(request_).session == session
+
+    def test_a_header_comes_before_all_others(self) -> None:
+        request = openai(user="u-1", prompt_cache_key="k-1")
+        request.session = "h-1"
+        assert Needs(request).session == "h-1"
+
+    def test_requests_of_one_session_belong_together_however_they_begin(self) -> None:
+        one, other = chat(user="u-1"), chat(SYSTEM, USER, user="u-1")
+        assert Needs(one).affinity == Needs(other).affinity
+        assert Needs(one).affinity != Needs(chat(user="u-2")).affinity
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (chat(SYSTEM, USER), chat(SYSTEM, USER, *NEXT)),
+            (openai(messages=[SYSTEM, USER]), openai(messages=[SYSTEM, USER, *NEXT])),
+            (openai(messages=[SYSTEM, USER]), chat(SYSTEM, USER)),
+            (responses(input="Hi"), responses(input="Hi", temperature=1)),
+            (anthropic(system="s"), anthropic(system="s", messages=[USER, *NEXT])),
+            (
+                anthropic(
+                    messages=[{"role": "user", "content": [{**TEXT, "cache_control": {"type": "ephemeral"}}]}]
+                ),
+                anthropic(messages=[*parts()[:0], {"role": "user", "content": [TEXT]}, *NEXT]),
+            ),
+        ],
+    )
+    def test_without_one_they_do_if_they_begin_alike(self, one: Request, other: Request) -> None:
+        assert Needs(one).affinity == Needs(other).affinity
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (chat(SYSTEM, USER), chat({"role": "system", "content": "Be kind."}, USER)),
+            (chat(USER), chat({"role": "user", "content": "Bye"})),
+            (chat(USER), chat(USER, tools=[TOOL])),
+            (chat(SYSTEM), chat(SYSTEM, USER)),
+            (anthropic(system="s"), anthropic(system="t")),
+            (responses(input="Hi"), responses(input="Bye")),
+            (responses(instructions="s"), responses(instructions="t")),
+        ],
+    )
+    def test_and_do_not_if_they_begin_otherwise(self, one: Request, other: Request) -> None:
+        assert Needs(one).affinity != Needs(other).affinity
+
+    @pytest.mark.parametrize("messages", [None, 7, [7], [None, "x"], {"role": "user"}, []])
+    def test_a_conversation_that_cannot_be_read_begins_somehow(self, messages: Any) -> None:
+        request = openai()
+        request.fields["messages"] = msgspec.Raw(json.dumps(messages).encode())
+        assert Needs(request).affinity == Needs(request).affinity
+
+    def test_a_body_that_is_no_json_begins_somehow_too(self) -> None:
+        request = openai()
+        request.fields["messages"] = msgspec.Raw(b"[7")
+        assert Needs(request).affinity == Needs(request).affinity
+
+    def test_it_is_found_out_once(self) -> None:
+        needs = Needs(chat(user="u-1"))
+        first = needs.affinity
+        needs._request.fields["user"] = "u-2"  # type: ignore[index,assignment]
+        assert needs.affinity == first
+
+    def test_it_is_the_same_in_every_process(self) -> None:
+        assert Needs(chat(user="u-1")).affinity == 2885068504905809513
+
+    def test_letters_that_are_none_make_no_difference(self) -> None:
+        assert Needs(chat(user="\ud800")).affinity == Needs(chat(user="?")).affinity
+
+
 def test_repr_names_the_request() -> None:
     assert repr(Needs(openai())) == "<Needs of <ClientRequest for m, unary>>"
 

@@ -78,7 +78,8 @@ def save_load_balancer(
 ) -> None:
     """Save a load balancer over MEMBERS, the first one preferred.
 
-    POLICY is failover or roundrobin; MEMBERS are profiles of backends.
+    POLICY is failover, roundrobin, weighted, least_busy, fastest, cheapest, sticky or failover_sticky;
+    MEMBERS are profiles of backends.
 
     \b
     understudy profile save loadbalancer mine failover synthetic chutes --set timeout_ms=20000

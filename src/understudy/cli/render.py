@@ -24,6 +24,13 @@ _SKIPPED: dict[SkipReason, str] = {
     SkipReason.CIRCUIT_OPEN: "circuit open",
     SkipReason.PROBE_IN_FLIGHT: "a probe is in flight",
     SkipReason.BENCHED: "benched",
+    SkipReason.CONCURRENCY: "as many attempts in flight as max_concurrency",
+    SkipReason.RPM_LIMIT: "as many attempts in this minute as rpm_limit",
+    SkipReason.TPM_LIMIT: "no room for so many tokens under tpm_limit",
+    SkipReason.FAILOVER_BUDGET: "as many taken over in this minute as failover_in_rpm",
+    SkipReason.SLOW_START: "being eased in after an outage",
+    SkipReason.QUEUED: "others wait for it already",
+    SkipReason.PROVIDER_LIMIT: "its provider says its limit is used up",
     SkipReason.LOW_TPM: "slower than tpm_threshold",
     SkipReason.CONTEXT_LENGTH: "its context window is too small",
     SkipReason.NO_TOOLS: "its model takes no tools",
@@ -103,6 +110,8 @@ def _remarks(entry: AttemptEntry) -> list[str]:
         remarks.append("the kept connection was dead, so it was made anew")
     if entry.dropped_field:
         remarks.append(f"asked once more without {entry.dropped_field}")
+    if entry.patience is not None:
+        remarks.append(f"given {_time(entry.patience)} for its first content, by its own recent answers")
     if entry.answer_limit is not None:
         remarks.append(f"asked for no more than {entry.answer_limit} tokens")
     if entry.left_out:

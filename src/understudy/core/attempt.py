@@ -10,6 +10,7 @@ from understudy.errors import AttemptEntry, FailureKind
 
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
+    from understudy.core.ceiling import Reservation
     from understudy.core.member import Member
     from understudy.core.recovery import Way
 
@@ -28,7 +29,9 @@ class Attempt:
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
-    `way` is how it goes on with an answer that broke off, None if it begins one.
+    `way` is how it goes on with an answer that broke off, None if it begins one. `patience` is its limit in
+    seconds, where that is shorter than the settings' (`core.patience`); `reservation` what it has taken of
+    the member's ceilings.
     """
 
     __slots__ = (
@@ -44,8 +47,10 @@ class Attempt:
         "member",
         "number",
         "outcome",
+        "patience",
         "permit",
         "reconnected",
+        "reservation",
         "settings",
         "started_at",
         "status",
@@ -74,6 +79,8 @@ class Attempt:
         self.left_out: tuple[str, ...] = ()
         self.answer_limit: int | None = None
         self.way: Way | None = None
+        self.patience: float | None = None
+        self.reservation: Reservation | None = None
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
@@ -82,6 +89,11 @@ class Attempt:
     def limit(self) -> float:
         """The attempt's own limit in seconds."""
         return self.limit_at - self.started_at
+
+    def hurry(self, seconds: float) -> None:
+        """Give it no longer than this for its first content."""
+        self.patience = seconds
+        self.limit_at = self.started_at + seconds
 
     def asked_until(self, now: float) -> float:
         """The instant of the first content, or of the end without any."""
@@ -118,4 +130,5 @@ class Attempt:
             left_out=self.left_out,
             answer_limit=self.answer_limit,
             recovery=self.way or "",
+            patience=self.patience,
         )

@@ -11,12 +11,15 @@ Rules, in the order in which `next_step` looks at them:
    if the policy waits for its first. Where its circuit has opened meanwhile, or it is benched for
    longer, or drained, or the deadline comes first, the walk moves on.
 3. Else the first eligible member in the policy's order is asked; switching never waits. Members below
-   the rate floor come after all others, fastest first. No member is asked again before its back-off
-   is over, nor one that could not be connected to while another is left.
+   the rate floor, or with nothing left by their provider's account, come after all others. No member is
+   asked again before its back-off is over, nor one that could not be connected to while another is left;
+   nor one that another request waits for already.
 4. When no member that may still be asked is eligible: an open one gets an early probe, if a sixth of
    its recovery time has passed since the pool's last opening or probe start;
-5. else the walk waits for the first bench to end or probe to settle, if that can be in time;
-6. else it gives up. Only open circuits and no probe in flight: no wait.
+5. else the walk waits, if one can be asked in time: for the first bench to end, probe to settle, or room
+   under a ceiling. It stands in the pool's queue meanwhile (`core.queue`);
+6. else a member is asked that only its slow start held back; else the walk gives up. Only open circuits and
+   no probe in flight: no wait.
 
 What a failure allows is the table in `core.outcome`, with these exceptions:
 
@@ -47,10 +50,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core import backoff, eligibility, recovery, verdict
+from understudy.core import backoff, eligibility, learning, recovery, verdict
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.breaker import Permit, State
 from understudy.core.deadline import Deadline
+from understudy.core.demand import Demand
 from understudy.core.eligibility import Skip
 from understudy.core.events import (
     AttemptAbandoned,
@@ -71,6 +75,7 @@ from understudy.core.events import (
     Recovered,
     RecoveryStarted,
     RequestEnded,
+    TurnCame,
     WaitingForCapacity,
 )
 from understudy.core.fit import Fit, Needs
@@ -95,6 +100,8 @@ _NETWORK = frozenset(
 _BENCHING = frozenset((FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR))
 _PREFILL_REFUSED = frozenset((FailureKind.INVALID_REQUEST, FailureKind.UNFIT))
 _OPERATORS_TO_MEND = frozenset((FailureKind.AUTH, FailureKind.MODEL_NOT_FOUND))
+_UNWELL = frozenset((SkipReason.BENCHED, SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
+_LOOK_AGAIN = 1.0  # a freed slot is announced; but not by the calls of a profile that was loaded anew
 
 
 ENOUGH_TO_BE_LATE = 20
@@ -166,6 +173,7 @@ class Dispatch:
         "_break",
         "_causes",
         "_cut_short",
+        "_demand",
         "_ended",
         "_fit",
         "_hedged",
@@ -207,7 +215,8 @@ class Dispatch:
         self._jitter = jitter
         self._request_timeout = pool.settings.retry.request_timeout
         self.deadline = Deadline(now + self._request_timeout)
-        self._order: Sequence[Member] = pool.policy.rank(pool.members, now)
+        self._demand = Demand(needs, pool.settings, jitter)
+        self._order: Sequence[Member] = pool.policy.rank(pool.members, now, self._demand)
         self._standings: dict[int, _Standing] = {}
         self._attempts: list[Attempt] = []
         self._steps: list[Attempt | BackendSkipped] = []
@@ -300,6 +309,9 @@ class Dispatch:
             self._emit_transition(member, now)
         if attempt.permit.probe:
             self.events.append(ProbeSettled(now, self.request, member.name))
+        learning.began(attempt, self.pool, now, self._demand)
+        if self.pool.queue.places and (attempt.permit.probe or member.health.slow_start is not None):
+            self._announce(member, now)
         if self.stream:
             attempt.evidence = StreamEvidence(member.window, now)
         self.events.append(FirstContent(now, self.request, member.name, now - attempt.started_at))
@@ -325,6 +337,7 @@ class Dispatch:
         within = late.permit.probe or self.pool.hedges.allows(now, settings.hedge.budget)
         if self._hedged or not within or self._all_attempts_made():
             return None
+        self._demand.takes_over = True
         for member in self._order:
             if member.index not in self._standings and self._is_healthy(member, now):
                 return self._hedge(late, member, now)
@@ -333,7 +346,9 @@ class Dispatch:
     def _is_healthy(self, member: Member, now: float) -> bool:
         settings = self.pool.settings
         closed = member.breaker.state(now, settings.breaker) is State.CLOSED
-        return closed and eligibility.check(member, now, settings, self._larger_than, self._fit) is None
+        if not closed:
+            return False
+        return eligibility.check(member, now, settings, self._larger_than, self._fit, self._demand) is None
 
     def _hedge(self, late: Attempt, member: Member, now: float) -> Attempt:
         self._hedged = True
@@ -372,6 +387,9 @@ class Dispatch:
                 self._failed(attempt, outcome, now)
             case _:
                 self._abandoned(attempt, outcome, now)
+        learning.ended(attempt, outcome, tokens, self.pool, now, self._demand)
+        if self.pool.queue.places:
+            self._announce(attempt.member, now)
 
     def answered(self, now: float) -> None:
         """The caller has the whole answer."""
@@ -408,6 +426,7 @@ class Dispatch:
         standing = self._standings[member.index]
         not_before = standing.not_before
         held = member.benched_until > not_before or not member.breaker.admits(now, self.pool.settings.breaker)
+        held = held or eligibility.no_room(member, now, self._demand) is not None
         if held or member.is_listed_only or self._spent(standing, now) or self.deadline.at <= not_before:
             self._again = None
             return None
@@ -421,34 +440,36 @@ class Dispatch:
         skipped: list[tuple[Member, Skip]] = []
         chosen = self._first_eligible(now, skipped)
         if chosen is None:
-            chosen = self._fastest(skipped)
+            chosen = eligibility.last_resort(skipped)
         for member, skip in skipped:
             if member is not chosen:
                 self._record_skip(member, skip, now)
         if chosen is not None:
             return self._start(chosen, now)
-        return self._rested(now) or self._early_probe(now) or self._wait(now) or self._give_up(now)
+        step = self._rested(now) or self._early_probe(now) or self._wait(now)
+        return step or self._despite_slow_start(now) or self._give_up(now)
 
     def _first_eligible(self, now: float, skipped: list[tuple[Member, Skip]]) -> Member | None:
         settings, standings = self.pool.settings, self._standings
-        larger_than, fit = self._larger_than, self._fit
+        larger_than, fit, demand = self._larger_than, self._fit, self._demand
+        queue = self.pool.queue
+        demand.takes_over = bool(self._attempts)
         for member in self._order:
             standing = standings.get(member.index)
             if standing is not None and self._spent(standing, now):
                 continue
-            skip = eligibility.check(member, now, settings, larger_than, fit)
-            if skip is None or skip.reason is SkipReason.LOW_TPM:
+            skip = eligibility.check(member, now, settings, larger_than, fit, demand)
+            if skip is None or skip.is_soft:
                 if standing is not None and not standing.is_free(now):
                     continue
+                if queue.places and not queue.may_take(self.request, member.index):
+                    skip = Skip(SkipReason.QUEUED)
                 if skip is None:
                     return member
+            elif skip.reason in _UNWELL:
+                demand.takes_over = True
             skipped.append((member, skip))
         return None
-
-    def _fastest(self, skipped: list[tuple[Member, Skip]]) -> Member | None:
-        """Of the members below the floor."""
-        slow = [(skip.rate or 0.0, member) for member, skip in skipped if skip.reason is SkipReason.LOW_TPM]
-        return max(slow, key=lambda pair: pair[0])[1] if slow else None
 
     def _rested(self, now: float) -> Step | None:
         """A member asked before that only its back-off holds back, or that it is a last resort."""
@@ -456,7 +477,8 @@ class Dispatch:
         resting = [
             (standing.not_before, member)
             for member, standing in self._askable(now)
-            if standing.attempts and eligibility.can_serve(member, now, settings, self._larger_than)
+            if standing.attempts
+            and eligibility.can_serve(member, now, settings, self._larger_than, self._demand)
         ]
         for instant, member in resting:
             if now >= instant:
@@ -489,21 +511,37 @@ class Dispatch:
             for member, standing in self._askable(now)
             if member.benched_until <= latest and standing.not_before <= latest
         ]
-        if latest <= now or not any(self._may_return(member, now) for member, _ in in_time):
+        rooms = {member: eligibility.no_room(member, now, self._demand) for member, _ in in_time}
+        in_time = [pair for pair in in_time if _is_by(rooms[pair[0]], latest)]
+        if latest <= now or not any(self._may_return(member, rooms[member], now) for member, _ in in_time):
             return None
-        until = min([latest, *(self._looks_again(member, standing, now) for member, standing in in_time)])
+        queue, limit = self.pool.queue, self.pool.settings.routing.queue_limit
+        if not queue.join(self.request, (member.index for member, _ in in_time), limit):
+            return None
+        instants = [
+            self._looks_again(member, standing, rooms[member], now)
+            for member, standing in in_time
+            if queue.may_take(self.request, member.index)
+        ]
+        until = min([latest, *instants])
         self._waiting_since = now
         self.events.append(WaitingForCapacity(now, self.request, until))
         return Wait(until, wakes=True)
 
-    def _may_return(self, member: Member, now: float) -> bool:
-        """Rule 6: a probe in flight may settle at any moment, a bench ends; an open circuit is no reason."""
+    def _may_return(self, member: Member, full: Skip | None, now: float) -> bool:
+        """Rule 6: a probe in flight may settle at any moment, a bench ends; an open circuit is no reason.
+
+        Under a ceiling there will be room again; and who has room but is waited for by others may yet come.
+        """
         settings = self.pool.settings.breaker
         if member.breaker.probing(now, settings):
             return True
-        return member.benched_until > now and member.breaker.state(now, settings) is not State.OPEN
+        if member.breaker.state(now, settings) is State.OPEN:
+            return False
+        waited_for = not self.pool.queue.may_take(self.request, member.index)
+        return member.benched_until > now or full is not None or waited_for
 
-    def _looks_again(self, member: Member, standing: _Standing, now: float) -> float:
+    def _looks_again(self, member: Member, standing: _Standing, full: Skip | None, now: float) -> float:
         """When a member is worth another look; an open circuit also when an early probe is due."""
         settings = self.pool.settings.breaker
         instant = member.breaker.next_probe_at(now, settings)
@@ -511,7 +549,27 @@ class Dispatch:
             instant = now
         elif member.breaker.state(now, settings) is State.OPEN:
             instant = min(instant, self._early_probe_at(member))
+        if full is not None:
+            instant = max(instant, full.until or now + _LOOK_AGAIN)
         return max(instant, member.benched_until, standing.not_before)
+
+    def _despite_slow_start(self, now: float) -> Step | None:
+        """Rule 6: an outage must not be of our own making."""
+        for member, standing in self._askable(now):
+            skip = eligibility.check(member, now, self.pool.settings, demand=self._demand)
+            if skip is not None and skip.reason is SkipReason.SLOW_START and standing.is_free(now):
+                return self._start(member, now)
+        return None
+
+    def _announce(self, member: Member, now: float) -> None:
+        """There may be room for whoever waits for this member first."""
+        first = self.pool.queue.first(member.index)
+        if first is not None:
+            self.events.append(TurnCame(now, first))
+
+    def _leave_queue(self, now: float) -> None:
+        if self.pool.queue.places:
+            self.events += [TurnCame(now, request) for request in self.pool.queue.leave(self.request)]
 
     def _askable(self, now: float) -> list[tuple[Member, _Standing]]:
         """Members this request may still ask, now or later, in the policy's order, last resorts last."""
@@ -545,8 +603,11 @@ class Dispatch:
         self._attempts.append(attempt)
         self._steps.append(attempt)
         self._running.append(attempt)
+        learning.started(attempt, self.pool, now, self._demand)
+        if attempt.settings.adaptive:
+            self._be_patient(attempt, now)
         member.metrics.requests += 1
-        self.pool.policy.picked(member)
+        self._leave_queue(now)
         self.events.append(
             AttemptStarted(
                 now,
@@ -568,6 +629,24 @@ class Dispatch:
             RecoveryStarted(now, self.request, broken, shown.tokens, attempt.member.name, str(way))
         )
 
+    def _be_patient(self, attempt: Attempt, now: float) -> None:
+        """Whoever could be taken over from gets no longer than its own recent answers suggest."""
+        limit = learning.patience(attempt, self.pool, now, self._demand)
+        if limit is not None and self._has_another(attempt.member, now):
+            attempt.hurry(limit)
+
+    def _has_another(self, member: Member, now: float) -> bool:
+        """Could another member take over from this one?"""
+        settings = self.pool.settings
+        for other in self._order:
+            standing = self._standings.get(other.index)
+            if other is member or (standing is not None and self._spent(standing, now)):
+                continue
+            skip = eligibility.check(other, now, settings, self._larger_than, self._fit, self._demand)
+            if skip is None or skip.is_soft:
+                return True
+        return False
+
     def _permit(self, member: Member, now: float, *, early: bool) -> Permit:
         breaker = member.breaker
         before = breaker.phase
@@ -582,14 +661,20 @@ class Dispatch:
 
     def _give_up(self, now: float) -> GiveUp | AcceptEmpty:
         if not self._attempts:
-            return GiveUp(verdict.unavailable(self.pool, self._fit, self.began, self.trail, now))
+            return GiveUp(
+                verdict.unavailable(self.pool, self._fit, self.began, self.trail, now, self._demand)
+            )
         if self._break is not None:
             return GiveUp(self._interrupted())
         last = {attempt.member.index: attempt.outcome for attempt in self._attempts}
         if all(isinstance(o, Failure) and o.kind is FailureKind.EMPTY and o.terminal for o in last.values()):
             return AcceptEmpty(self._attempts[-1])
-        least = self._not_sooner(now)
-        return GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now, least))
+        return GiveUp(self._all_failed(now, self._not_sooner(now)))
+
+    def _all_failed(self, now: float, least: float | None = None) -> RequestError:
+        return verdict.failed(
+            self.pool, self._fit, self._causes, self.trail, now, least=least, demand=self._demand
+        )
 
     def _not_sooner(self, now: float) -> float | None:
         """How long the caller should stay away because a limit was reached (rule 14); None if none was."""
@@ -718,7 +803,7 @@ class Dispatch:
         if self._shown is not None:
             self._broke_off(attempt, failure, self._shown, now, stays=stays)
         elif stays:
-            self._verdict = GiveUp(verdict.failed(self.pool, self._fit, self._causes, self.trail, now))
+            self._verdict = GiveUp(self._all_failed(now))
         else:
             self._plan_again(attempt, failure, now)
             self._blocked = not self._next_allowed(attempt, failure)
@@ -849,6 +934,7 @@ class Dispatch:
 
     def _end(self, result: str, backend: str | None, failed_over: bool, now: float) -> None:
         self._ended = True
+        self._leave_queue(now)
         self.events.append(
             RequestEnded(
                 now, self.request, result, backend, len(self._attempts), failed_over, now - self.began
@@ -859,6 +945,11 @@ class Dispatch:
 def _bench_seconds(failure: Failure) -> float | None:
     """For how long the member asked to be left alone, where that is heeded."""
     return failure.retry_after if failure.kind in _BENCHING else None
+
+
+def _is_by(full: Skip | None, latest: float) -> bool:
+    """Is there room by then, as far as anybody knows?"""
+    return full is None or full.until is None or full.until <= latest
 
 
 def _skip_entry(skipped: BackendSkipped, began: float) -> SkipEntry:

@@ -7,29 +7,33 @@ In this order, so that the reason shown is the one that lasts longest:
 3. too small: another member refused this request as too long, and this one's window is no larger;
 4. benched: it asked to be left alone;
 5. its circuit is open, or half-open with every probe out;
-6. its rate is below the floor (only skipped while another can serve).
+6. it is at a ceiling (`core.ceiling`), or has as much as it is to have so soon after an outage
+   (`core.slow_start`);
+7. it has nothing left to give, by its provider's own account of its limits (only skipped while another can
+   serve);
+8. its rate is below the floor (only skipped while another can serve).
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from understudy.core import ceiling
 from understudy.core.breaker import State
+from understudy.core.demand import UNKNOWN, Demand
+from understudy.core.skip import Skip
 from understudy.errors import SkipReason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from understudy.core.fit import Fit
     from understudy.core.member import Member
     from understudy.core.settings import PoolSettings
 
 
-class Skip(NamedTuple):
-    """Why a member is passed over, and until when if that is known."""
-
-    reason: SkipReason
-    until: float | None = None
-    rate: float | None = None
+__all__ = ["Skip"]
 
 
 def check(
@@ -38,6 +42,7 @@ def check(
     settings: PoolSettings,
     larger_than: int | None = None,
     fit: Fit | None = None,
+    demand: Demand = UNKNOWN,
 ) -> Skip | None:
     """None if the member may be asked. `larger_than`: the window that was too small, 0 if unknown."""
     if member.is_listed_only:
@@ -50,15 +55,50 @@ def check(
         return Skip(SkipReason.BENCHED, returns_at(member, now, settings))
     if not member.breaker.admits(now, settings.breaker):
         return _circuit(member, now, settings)
+    skip = no_room(member, now, demand)
+    if skip is not None:
+        return skip
+    if now < member.health.exhausted_until:
+        return Skip(SkipReason.PROVIDER_LIMIT, member.health.exhausted_until)
     if member.settings.tpm_threshold is None:
         return None
     return _floor(member, member.settings.tpm_threshold, now, settings)
 
 
-def can_serve(member: Member, now: float, settings: PoolSettings, larger_than: int | None = None) -> bool:
+def no_room(member: Member, now: float, demand: Demand) -> Skip | None:
+    """Why the member is to have no more for now, if it is not."""
+    if member.settings.ceilings is not None:
+        skip = ceiling.check(member, member.settings.ceilings, now, demand)
+        if skip is not None:
+            return skip
+    slow_start = member.health.slow_start
+    if slow_start is not None and slow_start.holds(now, member.metrics.in_flight):
+        return Skip(SkipReason.SLOW_START)
+    return None
+
+
+def can_serve(
+    member: Member,
+    now: float,
+    settings: PoolSettings,
+    larger_than: int | None = None,
+    demand: Demand = UNKNOWN,
+) -> bool:
     """May the member be asked, if only as the last resort?"""
-    skip = check(member, now, settings, larger_than)
-    return skip is None or skip.reason is SkipReason.LOW_TPM
+    skip = check(member, now, settings, larger_than, demand=demand)
+    return skip is None or skip.is_soft
+
+
+def last_resort(skipped: Sequence[tuple[Member, Skip]]) -> Member | None:
+    """Of those that are only put behind: the fastest, else the one with something to give soonest."""
+    soft = [pair for pair in skipped if pair[1].is_soft]
+    return min(soft, key=_by_resort)[0] if soft else None
+
+
+def _by_resort(pair: tuple[Member, Skip]) -> float:
+    """A rate is below nought here, an instant never is."""
+    _, skip = pair
+    return -skip.rate if skip.rate is not None else skip.until or 0.0
 
 
 def unfit(member: Member, larger_than: int | None, fit: Fit | None) -> SkipReason | None:
@@ -75,10 +115,13 @@ def is_larger(window: int | None, larger_than: int) -> bool:
     return window is None or window > larger_than
 
 
-def returns_at(member: Member, now: float, settings: PoolSettings) -> float | None:
-    """When neither bench nor circuit will hold the member back; None if neither does now, or nobody knows."""
+def returns_at(member: Member, now: float, settings: PoolSettings, demand: Demand = UNKNOWN) -> float | None:
+    """When nothing will hold the member back; None if nothing does now, or nobody knows."""
     probe_at = member.breaker.next_probe_at(now, settings.breaker)
     latest = max(member.benched_until, probe_at if probe_at is not None else 0.0)
+    full = no_room(member, now, demand)
+    if full is not None:
+        latest = max(latest, full.until or 0.0)
     return latest if now < latest < inf else None
 
 

@@ -125,6 +125,10 @@ class WaitingForCapacity(Event, frozen=True):
     until: float
 
 
+class TurnCame(Event, frozen=True):
+    """The waiting `request` may find a member that can be asked now."""
+
+
 class ConfigurationWarning(Event, frozen=True):
     """A failure that only the operator can mend: a wrong key, an unknown model."""
 

@@ -51,6 +51,11 @@ class Needs(Protocol):
         """More than the prompt can have, told without counting."""
         ...
 
+    @property
+    def affinity(self) -> int:
+        """64 bits: the same for requests of one session, or without one for those that begin alike."""
+        ...
+
     def prompt_tokens(self, tokenizer: Tokenizer | None) -> int:
         """The estimate."""
         ...

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from understudy.core.breaker import Breaker
+from hashlib import blake2b
+from math import inf
+
+from understudy.core.breaker import Breaker, State
+from understudy.core.facts import Facts
+from understudy.core.load import Load
 from understudy.core.metrics import MemberMetrics
-from understudy.core.settings import MemberSettings
+from understudy.core.patience import Patience
+from understudy.core.settings import MemberSettings, PoolSettings
+from understudy.core.sliding import Minute
+from understudy.core.slow_start import SlowStart
 from understudy.core.window import TokenWindow
 from understudy.errors import SkipReason
+
+LONGEST_EXHAUSTION = 3600.0
 
 
 class Health:
@@ -14,17 +24,39 @@ class Health:
 
     `benched_until` is an instant; `drained`: an operator lets it finish and gives it nothing more.
     `refuses_prefill`: it did not want to go on with an answer that somebody else began.
+    `exhausted_until`: the instant until which it has nothing left to give, by its own account.
     """
 
-    __slots__ = ("benched_until", "breaker", "drained", "metrics", "refuses_prefill", "window")
+    __slots__ = (
+        "asked",
+        "benched_until",
+        "breaker",
+        "drained",
+        "exhausted_until",
+        "load",
+        "metrics",
+        "patience",
+        "refuses_prefill",
+        "slow_start",
+        "taken_over",
+        "tokens",
+        "window",
+    )
 
     def __init__(self) -> None:
         self.breaker = Breaker()
         self.window = TokenWindow()
         self.metrics = MemberMetrics()
         self.benched_until = 0.0
+        self.exhausted_until = 0.0
         self.drained = False
         self.refuses_prefill = False
+        self.load = Load()
+        self.patience = Patience()
+        self.slow_start: SlowStart | None = None
+        self.tokens = Minute()
+        self.asked = Minute()
+        self.taken_over = Minute()
 
 
 class Member:
@@ -37,9 +69,11 @@ class Member:
         "breaker",
         "health",
         "index",
+        "load",
         "metrics",
         "name",
         "problem",
+        "seed",
         "settings",
         "window",
     )
@@ -53,11 +87,13 @@ class Member:
         health: Health | None = None,
     ) -> None:
         self.name = name
+        self.seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
         self.index = index
         self.settings = settings
         self.problem = problem
         self.health = health or Health()
         self.breaker = self.health.breaker
+        self.load = self.health.load
         self.window = self.health.window
         self.metrics = self.health.metrics
 
@@ -77,6 +113,52 @@ class Member:
         """It is there to be seen, and not to be asked."""
         return self.problem is not None or self.health.drained
 
+    # What policies judge
+
+    @property
+    def in_flight(self) -> int:
+        metrics = self.metrics
+        ended = metrics.successes + metrics.failures + metrics.refused + metrics.cancelled
+        return metrics.requests - ended
+
+    @property
+    def max_concurrency(self) -> int | None:
+        ceilings = self.settings.ceilings
+        return None if ceilings is None else ceilings.concurrency
+
+    @property
+    def weight(self) -> int:
+        return self.settings.weight
+
+    @property
+    def facts(self) -> Facts:
+        return self.settings.facts
+
+    def is_up(self, now: float, settings: PoolSettings) -> bool:
+        """Neither benched, out of order, nor kept out by its circuit."""
+        health, breaker = self.health, self.breaker
+        if now < health.benched_until or health.drained or self.problem is not None:
+            return False
+        return breaker.phase is State.CLOSED or breaker.admits(now, settings.breaker)
+
+    def share(self, now: float) -> float:
+        """Its weight, less while it is eased in after an outage."""
+        slow_start = self.health.slow_start
+        return self.settings.weight if slow_start is None else self.settings.weight * slow_start.share(now)
+
+    def well_since(self, now: float, settings: PoolSettings) -> float:
+        """The instant from which on nothing has spoken against it; later than `now` while something does."""
+        if self.is_listed_only:
+            return inf
+        latest = max(self.benched_until, self.breaker.last_failure_at or 0.0)
+        probe_at = self.breaker.next_probe_at(now, settings.breaker)
+        half_open = self.breaker.phase is State.HALF_OPEN
+        if probe_at is None or (half_open and probe_at <= now):
+            return latest
+        return max(latest, probe_at)
+
+    # Its provider's word
+
     def bench(self, now: float, seconds: float, longest: float) -> float:
         """Leave the member alone for `seconds`, at most `longest`; never shortens a bench.
 
@@ -84,3 +166,7 @@ class Member:
         """
         self.benched_until = max(self.benched_until, now + min(seconds, longest))
         return self.benched_until
+
+    def exhaust(self, now: float, seconds: float) -> None:
+        """Its limit is used up for `seconds`, but an hour at most: it is asked last until then."""
+        self.health.exhausted_until = now + min(seconds, LONGEST_EXHAUSTION)

@@ -103,6 +103,11 @@ class Failure:
         return RULES[self.kind].counts
 
     @property
+    def blames_backend(self) -> bool:
+        """Is it held against the backend, by the breaker or by a bench?"""
+        return self.counts or (self.retry_after is not None and self.kind is FailureKind.RATE_LIMITED)
+
+    @property
     def transient(self) -> bool:
         """May the same request succeed later?"""
         return RULES[self.kind].transient

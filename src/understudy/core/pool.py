@@ -8,7 +8,9 @@ from understudy.core.budget import Budget, Recent
 from understudy.core.member import Member
 from understudy.core.metrics import PoolMetrics
 from understudy.core.policies.base import Policy
+from understudy.core.queue import Queue
 from understudy.core.settings import PoolSettings
+from understudy.core.strain import Strain
 
 RETRIES_ANYHOW = 10
 HEDGES_ANYHOW = 1
@@ -28,11 +30,13 @@ class Pool:
         "metrics",
         "policy",
         "profile",
+        "queue",
         "quiet_since",
         "requests",
         "retries",
         "sequence",
         "settings",
+        "strain",
     )
 
     def __init__(
@@ -48,6 +52,8 @@ class Pool:
         self.requests = Recent()
         self.retries = Budget(self.requests, RETRIES_ANYHOW)
         self.hedges = Budget(self.requests, HEDGES_ANYHOW)
+        self.queue = Queue()
+        self.strain = Strain()
 
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"

@@ -318,6 +318,75 @@ REGISTRY: tuple[Setting, ...] = (
         "bench_max_ms", _POSITIVE, Scope.POOL, "No bench lasts longer, whatever Retry-After says.", 900_000
     ),
     Setting(
+        "weight",
+        _NATURAL,
+        Scope.MEMBER,
+        "The member's share of the load under the policies `weighted`, `least_busy`, `fastest` and `sticky`, "
+        "beside the others' weights. 0: it only stands in for others.",
+        1,
+    ),
+    Setting(
+        "failback_after_ms",
+        _NATURAL,
+        Scope.POOL,
+        "Policy failover_sticky: how long nothing must have spoken against a better member before requests "
+        "go back to it.",
+        300_000,
+    ),
+    Setting(
+        "slow_start_ms",
+        _NATURAL,
+        Scope.POOL,
+        "How long a member is eased in after its circuit has closed: with few attempts at once, and a "
+        "growing share of the load. 0: not at all.",
+        30_000,
+    ),
+    Setting(
+        "tpm_limit",
+        _POSITIVE,
+        Scope.BOTH,
+        "Ceiling of each member: tokens in and out in any minute. A request reserves its prompt and the most "
+        "that its answer may have; what it did not use is given back at its end.",
+        default_words="off",
+    ),
+    Setting(
+        "rpm_limit",
+        _POSITIVE,
+        Scope.BOTH,
+        "Ceiling of each member: attempts in any minute.",
+        default_words="off",
+    ),
+    Setting(
+        "max_concurrency",
+        _POSITIVE,
+        Scope.BOTH,
+        "Ceiling of each member: attempts in flight at the same time.",
+        default_words="off",
+    ),
+    Setting(
+        "failover_in_rpm",
+        _POSITIVE,
+        Scope.BOTH,
+        "How many attempts a minute each member takes over from others that failed, or that could not be "
+        "asked for their health. It keeps an outage of the first from trampling the second.",
+        default_words="off",
+    ),
+    Setting(
+        "queue_limit",
+        _NATURAL,
+        Scope.POOL,
+        "How many requests wait for capacity at most; one more fails at once.",
+        1_000,
+    ),
+    Setting(
+        "timeout_mode",
+        Choice(("fixed", "adaptive")),
+        Scope.BOTH,
+        "`adaptive`: a stream's first content is waited for as long as the member's own recent answers to "
+        "prompts of about that size suggest, while another member can take over; timeout_ms is the longest.",
+        "fixed",
+    ),
+    Setting(
         "strict_events",
         Boolean(),
         Scope.BOTH,
@@ -618,10 +687,47 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What is the most for one member: in any minute, or at the same time. None is without end.
+
+    Ceilings(tokens=90_000, requests=500)    # as the provider's contract has it
+    """
+
+    tokens: int | None = None
+    requests: int | None = None
+    concurrency: int | None = None
+    takeovers: int | None = None
+
+    @classmethod
+    def of(cls, layers: Layers) -> Ceilings | None:
+        """None if nothing is limited, which is then not looked at."""
+        ceilings = cls(*map(layers.value, ("tpm_limit", "rpm_limit", "max_concurrency", "failover_in_rpm")))
+        return None if ceilings == cls() else ceilings
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """How load moves between members. Seconds."""
+
+    failback_after: float = 300.0
+    slow_start: float = 30.0
+    queue_limit: int = 1000
+
+    @classmethod
+    def of(cls, layers: Layers) -> RoutingSettings:
+        return cls(
+            failback_after=layers.seconds("failback_after_ms"),
+            slow_start=layers.seconds("slow_start_ms"),
+            queue_limit=layers.value("queue_limit"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """What holds for one member: its clocks and floor, and what is known of its model.
+    """What holds for one member: its clocks, floor and ceilings, and what is known of its model.
 
     `model` is its name at the provider, `identity` what it is whoever provides it; "" is not known.
+    `adaptive`: its first-content clock goes by its own recent answers.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -631,6 +737,9 @@ class MemberSettings:
     facts: Facts = field(default_factory=Facts)
     model: str = ""
     identity: str = ""
+    weight: int = 1
+    ceilings: Ceilings | None = None
+    adaptive: bool = False
 
     @classmethod
     def of(cls, layers: Layers, model: str = "") -> MemberSettings:
@@ -642,6 +751,9 @@ class MemberSettings:
             facts=Facts.of({key: layers.value(key) for key in FACTS}),
             model=model,
             identity=layers.value("model-identity") or "",
+            weight=layers.value("weight"),
+            ceilings=Ceilings.of(layers),
+            adaptive=layers.value("timeout_mode") == "adaptive",
         )
 
 
@@ -654,6 +766,7 @@ class PoolSettings:
     tpm_measure: str = "serving"
     recovery: RecoverySettings = RecoverySettings()
     hedge: HedgeSettings = HedgeSettings()
+    routing: RoutingSettings = RoutingSettings()
 
     @classmethod
     def of(cls, layers: Layers) -> PoolSettings:
@@ -663,4 +776,5 @@ class PoolSettings:
             tpm_measure=layers.value("tpm_measure"),
             recovery=RecoverySettings.of(layers),
             hedge=HedgeSettings.of(layers),
+            routing=RoutingSettings.of(layers),
         )

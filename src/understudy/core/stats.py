@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.core.breaker import State
 from understudy.core.latency import Latency
+from understudy.core.settings import Ceilings
 
 if TYPE_CHECKING:
     from understudy.core.member import Member
@@ -75,8 +76,55 @@ class CircuitStats:
 
 
 @dataclass(frozen=True, slots=True)
+class CeilingStats:
+    """One ceiling, by its setting's key, and what of it is used now or was in the last minute."""
+
+    key: str
+    used: int
+    limit: int
+
+    @classmethod
+    def of(cls, member: Member, now: float) -> tuple[CeilingStats, ...]:
+        health, limits = member.health, member.settings.ceilings or Ceilings()
+        all_of_them = (
+            ("tpm_limit", health.tokens.total(now), limits.tokens),
+            ("rpm_limit", health.asked.total(now), limits.requests),
+            ("max_concurrency", member.in_flight, limits.concurrency),
+            ("failover_in_rpm", health.taken_over.total(now), limits.takeovers),
+        )
+        return tuple(cls(key, round(used), limit) for key, used, limit in all_of_them if limit is not None)
+
+    def to_dict(self) -> dict[str, int]:
+        return {"used": self.used, "limit": self.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStartStats:
+    """`share` is the part of the member's weight that counts, `at_once` the most attempts in flight."""
+
+    share: float
+    at_once: int
+    remaining_ms: float
+
+    @classmethod
+    def of(cls, member: Member, now: float) -> SlowStartStats | None:
+        start = member.health.slow_start
+        if start is None or start.is_over(now):
+            return None
+        return cls(round(start.share(now), 3), int(start.cap), round((start.ends_at - now) * 1000, 3))
+
+    def to_dict(self) -> dict[str, float]:
+        return {"share": self.share, "at_once": self.at_once, "remaining_ms": self.remaining_ms}
+
+
+@dataclass(frozen=True, slots=True)
 class BackendStats:
-    """One member. Rates are tokens per minute, times milliseconds, `success_rate` a fraction."""
+    """One member. Rates are tokens per minute, times milliseconds, `success_rate` a fraction.
+
+    `load_ms` is the expected time to the first content, under policy fastest; `patience_ms` how long it is
+    waited for, by the largest prompt in tokens, where the clock is adaptive; `exhausted_ms` how long its
+    provider's limit is used up.
+    """
 
     name: str
     requests: int
@@ -104,6 +152,11 @@ class BackendStats:
     success_rate: float | None
     circuit_breaker: CircuitStats
     drained: bool = False
+    load_ms: float | None = None
+    exhausted_ms: float = 0.0
+    ceilings: tuple[CeilingStats, ...] = ()
+    slow_start: SlowStartStats | None = None
+    patience_ms: tuple[tuple[int, float], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -139,6 +192,11 @@ class BackendStats:
             drained=member.health.drained,
             success_rate=metrics.success_rate,
             circuit_breaker=CircuitStats.of(member, now, pool, instant),
+            load_ms=None if member.load.is_cold else _milliseconds(member.load.seconds(now)),
+            exhausted_ms=_milliseconds(max(0.0, member.health.exhausted_until - now)) or 0.0,
+            ceilings=CeilingStats.of(member, now),
+            slow_start=SlowStartStats.of(member, now),
+            patience_ms=_patience(member, now),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,6 +224,11 @@ class BackendStats:
             "bench_remaining_ms": self.bench_remaining_ms,
             "problem": self.problem,
             "drained": self.drained,
+            "load_ms": self.load_ms,
+            "exhausted_ms": self.exhausted_ms,
+            "ceilings": {ceiling.key: ceiling.to_dict() for ceiling in self.ceilings},
+            "slow_start": None if self.slow_start is None else self.slow_start.to_dict(),
+            "patience_ms": {str(size): limit for size, limit in self.patience_ms},
             "circuit_breaker": self.circuit_breaker.to_dict(),
         }
 
@@ -183,6 +246,7 @@ class Stats:
     in_flight: int
     failed_over: int
     backends: tuple[BackendStats, ...]
+    waiting: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -194,6 +258,7 @@ class Stats:
             "cancelled": self.cancelled,
             "in_flight": self.in_flight,
             "failed_over": self.failed_over,
+            "waiting": self.waiting,
             "backends": {backend.name: backend.to_dict() for backend in self.backends},
         }
 
@@ -214,6 +279,7 @@ def stats(pool: Pool, now: float, instant: Instant) -> Stats:
         in_flight=metrics.in_flight,
         failed_over=metrics.failed_over,
         backends=tuple(BackendStats.of(member, now, pool, instant) for member in pool.members),
+        waiting=len(pool.queue),
     )
 
 
@@ -247,7 +313,9 @@ def backend_lines(backend: BackendStats) -> list[tuple[str, str]]:
 def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
     refused = ", ".join(f"{kind} {count}" for kind, count in backend.refused_by_kind.items())
     latency, first = backend.latency_ms.p95, backend.first_content_ms.p95
-    bench = backend.bench_remaining_ms
+    bench, exhausted, start = backend.bench_remaining_ms, backend.exhausted_ms, backend.slow_start
+    ceilings = (f"{ceiling.key} {ceiling.used}/{ceiling.limit}" for ceiling in backend.ceilings)
+    patience = (f"{_shown(limit)} up to {size} tokens" for size, limit in backend.patience_ms)
     return [
         ("Failures", str(backend.failures)),
         ("Refused", f"{backend.refused} ({refused})" if backend.refused else ""),
@@ -260,9 +328,23 @@ def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
         ("Skipped", ", ".join(f"{reason} {count}" for reason, count in backend.skips.items())),
         ("Malformed Events", str(backend.malformed_events or "")),
         ("Benched For", _shown(bench) if bench else ""),
+        ("Limit Used Up For", _shown(exhausted) if exhausted else ""),
+        ("Ceilings", ", ".join(ceilings)),
+        ("Expected First Content", _shown(backend.load_ms) if backend.load_ms is not None else ""),
+        ("First Content Limit", ", ".join(patience)),
+        ("Slow Start", f"{start.share:.0%}, {start.at_once} at once" if start is not None else ""),
         ("Problem", backend.problem or ""),
         ("Drained", "by an operator" if backend.drained else ""),
     ]
+
+
+def _patience(member: Member, now: float) -> tuple[tuple[int, float], ...]:
+    """No longer than the member's setting says."""
+    if not member.settings.adaptive:
+        return ()
+    longest = member.settings.timeouts.first_content
+    limits = member.health.patience.limits(now).items()
+    return tuple((size, round(min(limit, longest) * 1000, 3)) for size, limit in limits)
 
 
 def _shown(milliseconds: float | None) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from understudy.core.demand import UNKNOWN, Demand
 from understudy.core.eligibility import can_serve, check, returns_at, unfit
 from understudy.core.outcome import RULES
+from understudy.core.skip import Skip
 from understudy.errors import (
     NEVER_USABLE,
+    RETURNING,
     AllBackendsFailed,
     Cause,
     DeadlineExceeded,
@@ -23,6 +26,7 @@ from understudy.errors import (
 
 if TYPE_CHECKING:
     from understudy.core.fit import Fit
+    from understudy.core.member import Member
     from understudy.core.pool import Pool
 
 ALL_UNHEALTHY = (
@@ -38,7 +42,6 @@ _CALLERS_FAULT = frozenset(
     )
 )
 _CIRCUITS = frozenset((SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
-_RETURNING = _CIRCUITS | {SkipReason.BENCHED}
 
 
 def failed(
@@ -48,6 +51,7 @@ def failed(
     trail: Sequence[TrailEntry],
     now: float,
     least: float | None = None,
+    demand: Demand = UNKNOWN,
 ) -> AllBackendsFailed:
     """Something was tried and all of it failed. Of what could not be said nothing was tried.
 
@@ -58,7 +62,7 @@ def failed(
     leaf = RequestRejected if rejected else AllBackendsFailed
     retryable = any(RULES[cause.kind].transient for cause in causes)
     listed = "; ".join(f"{cause.backend}: {cause.message}" for cause in causes)
-    returns = [soonest_return(pool, fit, now), least] if retryable or not rejected else []
+    returns = [soonest_return(pool, fit, now, demand), least] if retryable or not rejected else []
     error = leaf(
         f"The request was rejected: {listed}" if rejected else f"All backends failed: {listed}",
         causes=causes,
@@ -71,16 +75,21 @@ def failed(
 
 
 def unavailable(
-    pool: Pool, fit: Fit | None, began: float, trail: Sequence[TrailEntry], now: float
+    pool: Pool,
+    fit: Fit | None,
+    began: float,
+    trail: Sequence[TrailEntry],
+    now: float,
+    demand: Demand = UNKNOWN,
 ) -> NoBackendAvailable:
     """Nothing could be tried. The reasons are those that hold now, at the end of any waiting."""
-    skips = _skips(pool, fit, began, now)
+    skips = _skips(pool, fit, began, now, demand)
     return NoBackendAvailable(
         " ".join((_opening(skips), "; ".join(_skip_words(skip, now - began) for skip in skips))),
         skips=skips,
         trail=trail,
-        retryable=any(skip.reason in _RETURNING for skip in skips),
-        retry_after=soonest_return(pool, fit, now),
+        retryable=any(skip.reason in RETURNING for skip in skips),
+        retry_after=soonest_return(pool, fit, now, demand),
     )
 
 
@@ -110,14 +119,14 @@ def interrupted(
     return error
 
 
-def soonest_return(pool: Pool, fit: Fit | None, now: float) -> float | None:
+def soonest_return(pool: Pool, fit: Fit | None, now: float, demand: Demand = UNKNOWN) -> float | None:
     """Seconds until the first member can be asked again; None if one can be now, or it is unknown."""
     usable = [
         member for member in pool.members if member.problem is None and unfit(member, None, fit) is None
     ]
-    if any(can_serve(member, now, pool.settings) for member in usable):
+    if any(can_serve(member, now, pool.settings, demand=demand) for member in usable):
         return None
-    returns = [returns_at(member, now, pool.settings) for member in usable]
+    returns = [returns_at(member, now, pool.settings, demand) for member in usable]
     known = [instant - now for instant in returns if instant is not None]
     return min(known, default=None)
 
@@ -130,13 +139,20 @@ def cause_error(cause: Cause) -> BackendError:
     return BackendError(str(cause))
 
 
-def _skips(pool: Pool, fit: Fit | None, began: float, now: float) -> tuple[SkipEntry, ...]:
-    found = [(member.name, check(member, now, pool.settings, None, fit)) for member in pool.members]
+def _skips(pool: Pool, fit: Fit | None, began: float, now: float, demand: Demand) -> tuple[SkipEntry, ...]:
+    found = [(member.name, _skip(pool, fit, member, now, demand)) for member in pool.members]
     return tuple(
         SkipEntry(name, skip.reason, None if skip.until is None else skip.until - began)
         for name, skip in found
         if skip is not None
     )
+
+
+def _skip(pool: Pool, fit: Fit | None, member: Member, now: float, demand: Demand) -> Skip | None:
+    """Who is not passed over for anything of its own may be waited for by others."""
+    skip = check(member, now, pool.settings, None, fit, demand)
+    others_wait = skip is None and pool.queue.first(member.index) is not None
+    return Skip(SkipReason.QUEUED) if others_wait else skip
 
 
 def _opening(skips: Sequence[SkipEntry]) -> str:

@@ -50,6 +50,9 @@ STREAM = (
 )
 COMMENT = b": still waiting\n\n"
 
+# By these headers a client names its session: ours first, then those of agents.
+_SESSIONS = ("x-understudy-session", "x-claude-code-session-id", "session_id", "x-session-id")
+
 _KEYS = [setting.key for setting in REGISTRY]
 _SETTINGS = frozenset(
     [
@@ -113,6 +116,7 @@ class Conversations:
         asked.id = request.id
         asked.created = int(self.clock.wall())
         asked.headers = request.passed_on(dialect.PASSED_ON)
+        asked.session = next(iter(request.passed_on(_SESSIONS).values()), "")
         return asked
 
 

@@ -5,8 +5,8 @@
    that would speak of the client's key (401, 403) or of our paths (404) becomes 400.
 2. A request that no usable member's model can take, so that nobody was asked, is 400: the caller can mend it.
    Else the reasons of all other members count, those that failed and those that were skipped: every one a
-   rate limit, a bench or a used-up quota, 429; the deadline, or nothing but timeouts, 504; nothing tried,
-   503; otherwise 502.
+   rate limit, a bench, a ceiling or a used-up quota, 429; the deadline, or nothing but timeouts, 504; nothing
+   tried, 503; otherwise 502.
 3. ``retry-after`` says when the first backend is expected back, wherever that is known; in whole seconds,
    rounded up.
 4. Every error names its causes, a line for each backend, keys masked.
@@ -38,7 +38,17 @@ from understudy.gateway.http import Headers, HttpError
 from understudy.runtime.engine import Call
 from understudy.wire.dialect import Dialect, ErrorReply
 
-_LIMITED: frozenset[str] = frozenset((FailureKind.RATE_LIMITED, FailureKind.QUOTA, SkipReason.BENCHED))
+_LIMITED: frozenset[str] = frozenset(
+    (
+        FailureKind.RATE_LIMITED,
+        FailureKind.QUOTA,
+        SkipReason.BENCHED,
+        SkipReason.CONCURRENCY,
+        SkipReason.RPM_LIMIT,
+        SkipReason.TPM_LIMIT,
+        SkipReason.QUEUED,
+    )
+)
 _NOT_OURS = frozenset((401, 403, 404))
 _CODES = {429: "rate_limited", 502: "all_backends_failed", 503: "no_backend_available", 504: "timeout"}
 

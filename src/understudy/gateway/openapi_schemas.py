@@ -120,6 +120,7 @@ def _trails() -> dict[str, Schema]:
         "left_out": _list(_TEXT),
         "answer_limit": _COUNT,
         "recovery": _TEXT,
+        "patience_ms": _AMOUNT,
     }
     return {
         "Attempt": _partly(
@@ -148,7 +149,7 @@ def _trails() -> dict[str, Schema]:
 
 def _stats() -> dict[str, Schema]:
     some = {"type": ["number", "null"], "minimum": 0}
-    pool = ("total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over")
+    pool = ("total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over", "waiting")
     return {
         "AllStats": _whole(profiles=_map(named("Stats"))),
         "Stats": _whole(
@@ -187,6 +188,11 @@ def _backend() -> Schema:
         bench_remaining_ms=_AMOUNT,
         problem={"type": ["string", "null"]},
         drained=_BOOLEAN,
+        load_ms=some,
+        exhausted_ms=_AMOUNT,
+        ceilings=_map(_whole(used=_COUNT, limit=_COUNT)),
+        slow_start={"anyOf": [_whole(share=_AMOUNT, at_once=_COUNT, remaining_ms=_AMOUNT), {"type": "null"}]},
+        patience_ms=_map(_AMOUNT),
         circuit_breaker=named("CircuitBreaker"),
     )
 

@@ -285,6 +285,8 @@ def _enable(member: Member, now: float) -> None:
 def _reset(member: Member, now: float) -> None:
     member.breaker.reset()
     member.benched_until = now
+    member.health.exhausted_until = now
+    member.health.slow_start = None
 
 
 _ACTIONS: dict[str, Callable[[Member, float], None]] = {

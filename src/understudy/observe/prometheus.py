@@ -242,6 +242,11 @@ OF_PROFILE: tuple[Figure[ServedPool], ...] = (
         lambda at: at.pool.metrics.in_flight,
     ),
     Figure(
+        "understudy_requests_queued",
+        "Requests that wait until a backend can be asked.",
+        lambda at: len(at.pool.queue),
+    ),
+    Figure(
         "understudy_requests_failed_over_total",
         "Requests that went on to another backend after a failure.",
         lambda at: at.pool.metrics.failed_over,

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
-from understudy.core.events import OperatorActed, ProbeSettled
+from understudy.core.events import Event, OperatorActed, ProbeSettled, TurnCame
 from understudy.core.outcome import Failure, Outcome, Success
 from understudy.core.pool import Pool
 from understudy.errors import (
@@ -61,7 +61,7 @@ class Engine:
         self.jitter = jitter
         self._fan_out = FanOut(observers)
         self._calls: set[Call] = set()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[int, asyncio.Future[None]] = {}
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -104,26 +104,41 @@ class Engine:
             self._drained.set_result(None)
 
     def tell(self, dispatch: Dispatch) -> None:
-        """Hand the dispatch's facts to the observers; a settled probe wakes those who wait for it."""
+        """Hand the dispatch's facts to the observers, and wake those who wait for one of them."""
         events = dispatch.take_events()
         if not events:
             return
-        if self._waiters and any(isinstance(event, ProbeSettled) for event in events):
-            self.wake()
+        if self._waiters:
+            self._wake_for(events)
         self._fan_out.tell(events)
 
-    def waiter(self) -> asyncio.Future[None]:
-        """A future that the next settled probe resolves."""
+    def waiter(self, request: int) -> asyncio.Future[None]:
+        """A future that the request's turn resolves, or the next settled probe."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(future)
-        future.add_done_callback(self._waiters.discard)
+        self._waiters[request] = future
         return future
+
+    def waits_no_more(self, request: int) -> None:
+        self._waiters.pop(request, None)
 
     def wake(self) -> None:
         """Whoever waits for capacity looks again."""
-        for future in tuple(self._waiters):
-            if not future.done():
-                future.set_result(None)
+        for future in self._waiters.values():
+            _resolve(future)
+
+    def _wake_for(self, events: Sequence[Event]) -> None:
+        """A settled probe is news to all who wait, a turn to one."""
+        if any(isinstance(event, ProbeSettled) for event in events):
+            self.wake()
+            return
+        for event in events:
+            if isinstance(event, TurnCame) and event.request in self._waiters:
+                _resolve(self._waiters[event.request])
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class _Report:
@@ -330,7 +345,7 @@ class Call:
                 dispatch.failed(self._engine.clock.now())
                 raise error
             case _:
-                return await self._pause(step)
+                return await self._pause(step, dispatch.request)
         return None
 
     async def _next_batch(self, attempt: Attempt, dispatch: Dispatch) -> list[ChatChunk] | None:
@@ -460,13 +475,14 @@ class Call:
         )
         return Runner(attempt, exchange, watchdog)
 
-    async def _pause(self, wait: Wait) -> list[ChatChunk] | None:
-        """Sleep until the instant, or until a probe settles if the step says so.
+    async def _pause(self, wait: Wait, request: int) -> list[ChatChunk] | None:
+        """Sleep until the instant, or until the request's turn comes if the step says so.
 
         If the answer has begun, no longer than the caller may go without a sign of life, which is returned.
         """
+        engine = self._engine
         until = wait.until if self._speaker is None else min(wait.until, self._waits_since + AWAKE)
-        future = self._engine.waiter() if wait.wakes else asyncio.get_running_loop().create_future()
+        future = engine.waiter(request) if wait.wakes else asyncio.get_running_loop().create_future()
         self._pausing_since = self._engine.clock.now()
         try:
             await self._watchdog.guard(future, until)
@@ -474,6 +490,7 @@ class Call:
             pass
         finally:
             future.cancel()
+            engine.waits_no_more(request)
             self._paused += self._engine.clock.now() - self._pausing_since
             self._pausing_since = None
         return None if self._speaker is None else []

@@ -21,6 +21,7 @@
     whether the caller was shown anything of it.
 11. Tokens that the backend did not count are estimated. Of an answer's pieces those of ASCII count a fourth
     of their letters, as most of them do; only longer or other ones are looked at.
+12. A backend that answers, and says that its limit is used up with that, is asked last until it has more.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from understudy.runtime.redirect import send_following
 from understudy.runtime.watchdog import LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage, estimate_tokens
 from understudy.wire.needs import Needs, suited
+from understudy.wire.rate_limits import exhausted_for
 from understudy.wire.refusal import classify
 from understudy.wire.seam import Mismatch, Seam
 from understudy.wire.tokens import estimate
@@ -186,6 +188,7 @@ class Exchange:
         while True:
             response = await self._send_once()
             if 200 <= response.status < 300 and response.status not in (204, 205):
+                self._note_limits(response)
                 return response
             failure = await self._refusal(response)
             response.close()
@@ -208,6 +211,12 @@ class Exchange:
         attempt.status = response.status
         attempt.reconnected = attempt.reconnected or response.reconnected
         return response
+
+    def _note_limits(self, response: HttpResponse) -> None:
+        """Rule 10."""
+        seconds = exhausted_for(response.headers, wall=self._clock.wall())
+        if seconds is not None:
+            self._attempt.member.exhaust(self._clock.now(), seconds)
 
     async def _refusal(self, response: HttpResponse) -> Failure:
         body = await self._error_body(response)

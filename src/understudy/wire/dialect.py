@@ -111,8 +111,8 @@ class ClientRequest:
 
     `choices` is how many answers were asked for, `wants_usage` whether the client is to see the tokens of
     a stream, `prompt` the field that holds the conversation. Whoever received it adds: `headers`, those of
-    the client that its own format's backends should see; `id` and `created` (seconds since 1970), for an
-    answer whose backend gives it none.
+    the client that its own format's backends should see; `session`, what the client says that it belongs to;
+    `id` and `created` (seconds since 1970), for an answer whose backend gives it none.
     """
 
     __slots__ = (
@@ -126,6 +126,7 @@ class ClientRequest:
         "id",
         "model",
         "prompt",
+        "session",
         "stream",
         "wants_usage",
     )
@@ -149,6 +150,7 @@ class ClientRequest:
         self.choices = choices
         self.wants_usage = wants_usage
         self.headers: Mapping[str, str] = {}
+        self.session = ""
         self.id = ""
         self.created = 0
         self._chat: ChatRequest | None = None

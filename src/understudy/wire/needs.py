@@ -11,6 +11,9 @@
 4. A conversation that cannot be read asks for nothing: whoever is asked will say what is wrong with it.
 5. Counted is what a model reads: texts, what a tool was called with, tools and schemas as JSON; not the names
    of fields, ids and the like.
+6. Requests belong together by the session that they name: to the gateway by a header, else by
+   `prompt_cache_key`, `metadata.user_id` or `user`. Without one they do if they begin alike: in what stands
+   before the first message of the user, that message, and the tools.
 
 `suited` makes of a request what a member's model can take: an answer no longer than it gives, and no word
 about reasoning to one that has none.
@@ -18,8 +21,9 @@ about reasoning to one that has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -67,10 +71,20 @@ _UNREAD = frozenset(
 class Needs:
     """One request's needs; each is found out once."""
 
-    __slots__ = ("_answer_limit", "_features", "_most_tokens", "_outline", "_reading", "_request", "_tokens")
+    __slots__ = (
+        "_affinity",
+        "_answer_limit",
+        "_features",
+        "_most_tokens",
+        "_outline",
+        "_reading",
+        "_request",
+        "_tokens",
+    )
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._affinity: int | None = None
         self._answer_limit: int | None = None
         self._features: frozenset[Feature] | None = None
         self._most_tokens: int | None = None
@@ -107,6 +121,20 @@ class Needs:
             attached = ATTACHMENT * len(self._outlined().attachments)
             self._most_tokens = attached + (self._read().size if size is None else size)
         return self._most_tokens
+
+    @property
+    def session(self) -> str:
+        """What the request itself says it belongs to; empty if it does not say."""
+        return _session(self._request)
+
+    @property
+    def affinity(self) -> int:
+        """64 bits, the same for requests that belong together (rule 6)."""
+        if self._affinity is None:
+            key = self.session or "\n".join(_beginning(self._request))
+            digest = blake2b(key.encode(errors="replace"), digest_size=8).digest()
+            self._affinity = int.from_bytes(digest)
+        return self._affinity
 
     def prompt_tokens(self, tokenizer: Tokenizer | None = None) -> int:
         """The estimate, by the rule of `wire.tokens`."""
@@ -239,6 +267,48 @@ def _is_attachment(part: Mapping[str, Any]) -> bool:
     source = part.get("source")
     kind = source.get("type") if isinstance(source, Mapping) else None
     return _attachment(part.get("type"), kind) is not None
+
+
+# What requests belong together by (rule 6)
+
+_ITEMS = msgspec.json.Decoder(str | list[msgspec.Raw])
+
+
+def _session(request: Request) -> str:
+    fields = request.fields
+    metadata = _plain(fields.get("metadata"))
+    named = (
+        request.session if isinstance(request, ClientRequest) else None,
+        _plain(fields.get("prompt_cache_key")),
+        metadata.get("user_id") if isinstance(metadata, Mapping) else None,
+        _plain(fields.get("user")),
+    )
+    return next((name for name in named if isinstance(name, str) and name), "")
+
+
+def _beginning(request: Request) -> Iterator[str]:
+    fields = request.fields
+    yield from (_json(fields[name]) for name in _TOOLS if name in fields)
+    yield from _texts([_plain(fields[name]) for name in _SYSTEM if name in fields])
+    yield from _texts(list(_until_the_users(_items(_conversation(request)))))
+
+
+def _items(conversation: Any) -> Iterable[Any]:
+    """The messages one by one: no more of them is decoded than is looked at."""
+    if not isinstance(conversation, msgspec.Raw):
+        return cast(Iterable[Any], conversation)
+    try:
+        items = _ITEMS.decode(conversation)
+    except (msgspec.MsgspecError, RecursionError):
+        return ()
+    return [items] if isinstance(items, str) else map(_plain, items)
+
+
+def _until_the_users(items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        yield item
+        if isinstance(item, Mapping) and item.get("role") == "user":
+            return
 
 
 # Fields, of either kind of request

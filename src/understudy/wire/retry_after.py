@@ -44,8 +44,14 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     seconds = _seconds(headers.get("retry-after", ""), now)
     if seconds is not None:
         return _ahead(seconds)
-    resets = [reset for reset in _resets(headers, now) if reset is not None]
-    return _ahead(max(resets)) if resets else None
+    reset = resets_in(headers, wall=wall)
+    return None if reset is None else _ahead(reset)
+
+
+def resets_in(headers: Mapping[str, str], *, wall: float) -> float | None:
+    """Seconds until the last of the used-up dimensions is reset (rule 3); None if none is, or none says."""
+    now = _now(headers, wall)
+    return max((reset for reset in _resets(headers, now) if reset is not None), default=None)
 
 
 def retry_delay(body: str) -> float | None:

@@ -78,7 +78,7 @@ class TestSaveLoadBalancer:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ("mine", "this is written: /profile save loadbalancer NAME failover|roundrobin"),
+            ("mine", "this is written: /profile save loadbalancer NAME POLICY MEMBER MEMBER …"),
             ("mine failover", "this is written: /profile save loadbalancer"),
             ("mine fialover first second", 'unknown: "fialover"'),
             ("mine failover first", "failover needs at least two members"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.core.stage import Stage, member
+from understudy.core.demand import UNKNOWN
 from understudy.core.member import Member
 from understudy.core.policies import RoundRobin
 
@@ -16,18 +17,22 @@ def test_the_turn_goes_round() -> None:
     policy = RoundRobin()
     begun = []
     for _ in range(4):
-        ranked = list(policy.rank(members, 0.0))
+        ranked = list(policy.rank(members, 0.0, UNKNOWN))
         begun.append(names(ranked))
-        policy.picked(ranked[0])
+        policy.picked(ranked[0], members, 0.0, UNKNOWN)
     assert begun == ["abc", "bca", "cab", "abc"]
 
 
 def test_ranking_changes_nothing() -> None:
     members = [member(name, index) for index, name in enumerate("ab")]
     policy = RoundRobin()
-    policy.picked(members[0])
+    policy.picked(members[0], members, 0.0, UNKNOWN)
     before = repr(policy)
-    assert names(list(policy.rank(members, 0.0))) == names(list(policy.rank(members, 1.0))) == "ba"
+    assert (
+        names(list(policy.rank(members, 0.0, UNKNOWN)))
+        == names(list(policy.rank(members, 1.0, UNKNOWN)))
+        == "ba"
+    )
     assert repr(policy) == before == "<RoundRobin, turn of 1>"
 
 
@@ -43,7 +48,7 @@ def test_the_one_that_stood_in_has_had_its_turn() -> None:
 
 
 def test_nobody_to_rank_is_no_error() -> None:
-    assert list(RoundRobin().rank([], 0.0)) == []
+    assert list(RoundRobin().rank([], 0.0, UNKNOWN)) == []
 
 
 def test_no_first_is_preferred_so_none_is_waited_for() -> None:

@@ -24,7 +24,7 @@ from understudy.core.settings import lookup
 from understudy.errors import ConfigurationError
 
 _KINDS = ("loadbalancer", "model")
-_SAVE_BALANCER = f"/profile save loadbalancer NAME {'|'.join(sorted(POLICIES))} MEMBER MEMBER …"
+_SAVE_BALANCER = "/profile save loadbalancer NAME POLICY MEMBER MEMBER …"
 _SAVE_MODEL = "/profile save model NAME [--inline-key]"
 
 
@@ -188,9 +188,7 @@ PROFILE = Command(
         Usage("load NAME", "answer through this profile from now on; a path will do, too"),
         Usage("list", "every saved profile, and the examples"),
         Usage("show [NAME]", "a profile as its file has it, keys masked"),
-        Usage(
-            "save loadbalancer NAME roundrobin|failover P1 P2 …", "save a load balancer over these profiles"
-        ),
+        Usage("save loadbalancer NAME POLICY P1 P2 …", "save a load balancer over these profiles"),
         Usage("save model NAME [--inline-key]", "save the backend that /provider, /model … describe"),
         Usage("delete NAME", "delete a profile that no load balancer lists"),
         Usage("set-default NAME", "begin with this profile next time; --none forgets it"),

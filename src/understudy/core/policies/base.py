@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from understudy.core.demand import Demand
+    from understudy.core.facts import Facts
+    from understudy.core.load import Load
+    from understudy.core.settings import PoolSettings
 
 
 class Candidate(Protocol):
@@ -12,6 +18,40 @@ class Candidate(Protocol):
     @property
     def index(self) -> int:
         """The member's position in its profile."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """A number of 64 bits that stands for the member's name, wherever it is listed."""
+        ...
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def max_concurrency(self) -> int | None: ...
+
+    @property
+    def weight(self) -> int: ...
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of its model."""
+        ...
+
+    @property
+    def load(self) -> Load: ...
+
+    def is_up(self, now: float, settings: PoolSettings) -> bool:
+        """Neither benched nor kept out by its circuit."""
+        ...
+
+    def share(self, now: float) -> float:
+        """Its weight, less while it is eased in after an outage."""
+        ...
+
+    def well_since(self, now: float, settings: PoolSettings) -> float:
+        """The instant from which on nothing has spoken against it; later than `now` while something does."""
         ...
 
 
@@ -31,10 +71,43 @@ class Policy(Protocol):
     @property
     def waits_for_first(self) -> bool: ...
 
-    def rank(self, candidates: Sequence[AnyCandidate], now: float) -> Sequence[AnyCandidate]:
+    def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
         """All candidates, best first. Changes nothing."""
         ...
 
-    def picked(self, candidate: Candidate) -> None:
-        """An attempt on this candidate begins."""
+    def picked(
+        self, candidate: Candidate, candidates: Sequence[Candidate], now: float, demand: Demand
+    ) -> None:
+        """An attempt on this one of the candidates begins."""
         ...
+
+    def began(self, candidate: Candidate, now: float, seconds: float, demand: Demand) -> None:
+        """An attempt's first content came, so long after its start."""
+        ...
+
+    def failed(self, candidate: Candidate, now: float, seconds: float, longest: float) -> None:
+        """An attempt failed through its backend's fault, which asked so long for its first content.
+
+        `longest` is as long as it may take.
+        """
+        ...
+
+    def gave_up(self, candidate: Candidate, now: float, seconds: float) -> None:
+        """An attempt was given up before its first content, by nobody's fault."""
+        ...
+
+
+class Indifferent:
+    """A policy that learns nothing from what becomes of attempts."""
+
+    __slots__ = ()
+
+    def picked(
+        self, candidate: Candidate, candidates: Sequence[Candidate], now: float, demand: Demand
+    ) -> None: ...
+
+    def began(self, candidate: Candidate, now: float, seconds: float, demand: Demand) -> None: ...
+
+    def failed(self, candidate: Candidate, now: float, seconds: float, longest: float) -> None: ...
+
+    def gave_up(self, candidate: Candidate, now: float, seconds: float) -> None: ...

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from understudy.core.policies.base import AnyCandidate, Candidate
+from understudy.core.policies.base import AnyCandidate, Indifferent
+
+if TYPE_CHECKING:
+    from understudy.core.demand import Demand
 
 
-class Failover:
+class Failover(Indifferent):
     """Ranks the members as the profile lists them."""
 
     name = "failover"
     waits_for_first = True
 
-    def rank(self, candidates: Sequence[AnyCandidate], now: float) -> Sequence[AnyCandidate]:
+    def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
         return candidates
-
-    def picked(self, candidate: Candidate) -> None:
-        """Nothing to remember: the order never changes."""

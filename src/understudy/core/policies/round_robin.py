@@ -7,11 +7,15 @@ that stands in for it has had its turn, so it does not carry the absent member's
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from understudy.core.policies.base import AnyCandidate, Candidate
+from understudy.core.policies.base import AnyCandidate, Candidate, Indifferent
+
+if TYPE_CHECKING:
+    from understudy.core.demand import Demand
 
 
-class RoundRobin:
+class RoundRobin(Indifferent):
     """Ranks the members in the profile's order, beginning with the one whose turn it is."""
 
     name = "roundrobin"
@@ -23,9 +27,11 @@ class RoundRobin:
     def __repr__(self) -> str:
         return f"<RoundRobin, turn of {self._turn}>"
 
-    def rank(self, candidates: Sequence[AnyCandidate], now: float) -> Sequence[AnyCandidate]:
+    def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
         turn = self._turn % len(candidates) if candidates else 0
         return [*candidates[turn:], *candidates[:turn]]
 
-    def picked(self, candidate: Candidate) -> None:
+    def picked(
+        self, candidate: Candidate, candidates: Sequence[Candidate], now: float, demand: Demand
+    ) -> None:
         self._turn = candidate.index + 1

@@ -1,0 +1,136 @@
+"""How long one member's first content is worth waiting for, by its own recent answers.
+
+1. Prompts are sorted by size, each class four times the one before; every class is judged by itself.
+2. What counts are the newest answers: the last `GENERATION` to twice as many, none older than two
+   generations of `LIFETIME`.
+3. An attempt that was cut off before its content took *at least* so long. It enters as that, after Kaplan and
+   Meier ("Nonparametric estimation from incomplete observations", 1958): as one of those that might have
+   come later, not as one that came then. So limits are never drawn down by the cuts that they make.
+4. The limit is `MARGIN` times the time within which `SHARE` of the answers began, at least `LEAST`. There is
+   none with fewer than `ENOUGH` answers.
+5. When so many were cut off that nobody can say within what time that share begins, the limit is twice what
+   it was, and after the next cut twice that (as TCP's: Karn and Partridge, "Improving round-trip time
+   estimates", 1987). So a member that has become slower gets through again after a few of them, and one
+   that hangs does not get the whole of its time at once.
+6. Times are kept in classes of 10 %. A limit is worked out anew after every tenth answer, and every cut.
+"""
+
+from __future__ import annotations
+
+from math import ceil, log
+
+GENERATION = 100
+LIFETIME = 600.0
+ENOUGH = 20
+SHARE = 0.95
+MARGIN = 3.0
+LEAST = 1.0
+_STEP = 1.1
+_INVERSE_LOG = 1 / log(_STEP)
+_AFTER = 10
+
+
+class _Times:
+    """One generation of one class of prompts: how many began, and how many were cut, by class of time."""
+
+    __slots__ = ("began", "count", "cut", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.began: dict[int, int] = {}
+        self.cut: dict[int, int] = {}
+        self.count = 0
+
+    def is_late(self, now: float) -> bool:
+        return now >= self.since + LIFETIME
+
+
+class _Class:
+    """Prompts of about one size."""
+
+    __slots__ = ("_fresh", "_limit", "_new", "_old")
+
+    def __init__(self, now: float) -> None:
+        self._new = _Times(now)
+        self._old = _Times(now)
+        self._fresh = 0
+        self._limit: float | None = None
+
+    def note(self, now: float, seconds: float, *, cut: bool) -> None:
+        if self._new.count >= GENERATION or self._new.is_late(now):
+            self._turn(now)
+        times = self._new.cut if cut else self._new.began
+        index = ceil(log(max(seconds, 1e-3)) * _INVERSE_LOG)
+        times[index] = times.get(index, 0) + 1
+        self._new.count += 1
+        self._fresh = 0 if cut else self._fresh - 1
+
+    def limit(self, now: float) -> float | None:
+        if self._new.is_late(now):
+            self._turn(now)
+        if self._fresh <= 0 or self._limit is None:
+            self._limit = self._estimated()
+            self._fresh = _AFTER
+        return self._limit
+
+    def _turn(self, now: float) -> None:
+        """A generation that is full or too old makes room for the next."""
+        is_gone = now >= self._new.since + 2 * LIFETIME
+        self._old = _Times(now) if is_gone else self._new
+        self._new = _Times(now)
+        self._fresh = 0
+
+    def _estimated(self) -> float | None:
+        """Rules 3 to 5."""
+        generations = (self._old, self._new)
+        if sum(sum(times.began.values()) for times in generations) < ENOUGH:
+            return None
+        left = sum(times.count for times in generations)
+        remaining = 1.0
+        for index in sorted({i for times in generations for i in (*times.began, *times.cut)}):
+            remaining *= 1 - sum(times.began.get(index, 0) for times in generations) / left
+            if remaining <= 1 - SHARE:
+                return max(LEAST, MARGIN * _STEP**index)
+            left -= sum(times.began.get(index, 0) + times.cut.get(index, 0) for times in generations)
+        return None if self._limit is None else 2 * self._limit
+
+
+class Patience:
+    """One member's."""
+
+    __slots__ = ("_classes",)
+
+    def __init__(self) -> None:
+        self._classes: dict[int, _Class] = {}
+
+    def __repr__(self) -> str:
+        return f"<Patience with {len(self._classes)} sizes of prompts>"
+
+    def began(self, now: float, size: int, seconds: float) -> None:
+        """The first content came, so long after the start, for a prompt of about `size` tokens."""
+        self._of(now, size).note(now, seconds, cut=False)
+
+    def cut(self, now: float, size: int, seconds: float) -> None:
+        """No content had come when the attempt was ended, by its limit or by whoever asked."""
+        self._of(now, size).note(now, seconds, cut=True)
+
+    def limit(self, now: float, size: int) -> float | None:
+        """Seconds; None if too little is known."""
+        known = self._classes.get(_class_of(size))
+        return None if known is None else known.limit(now)
+
+    def limits(self, now: float) -> dict[int, float]:
+        """Seconds by the largest size of a class, where one is known."""
+        found = {4 ** (index + 5): known.limit(now) for index, known in sorted(self._classes.items())}
+        return {size: limit for size, limit in found.items() if limit is not None}
+
+    def _of(self, now: float, size: int) -> _Class:
+        index = _class_of(size)
+        if index not in self._classes:
+            self._classes[index] = _Class(now)
+        return self._classes[index]
+
+
+def _class_of(size: int) -> int:
+    """Up to 1024 tokens 0, up to 4096 1, and so on; the last one is for all beyond four million."""
+    return min(6, max(0, (max(size, 1) - 1).bit_length() - 9) // 2)

@@ -1,0 +1,97 @@
+"""Fastest: of two members drawn by lot, the one expected to begin sooner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from tests.core.policies.builders import NOW, bench, busy, demand, members, order
+from understudy.core.demand import UNKNOWN
+from understudy.core.member import Member
+from understudy.core.policies import Fastest
+
+
+def measured(names: str = "abc", *seconds: float, **settings: tuple[int, ...]) -> list[Member]:
+    cast = members(names, **settings)
+    for candidate, took in zip(cast, seconds, strict=True):
+        Fastest().began(candidate, NOW, took, UNKNOWN)
+    return cast
+
+
+def lots(*numbers: float) -> Iterator[float]:
+    return iter(numbers)
+
+
+def test_of_two_the_sooner_one_comes_first() -> None:
+    assert order(Fastest(), measured("ab", 2.0, 1.0), demand()) == "ba"
+
+
+def test_of_more_two_are_drawn_and_the_sooner_of_them_comes_first() -> None:
+    cast = measured("abcd", 1.0, 2.0, 3.0, 4.0)
+    drawn = {
+        order(Fastest(), cast, demand(chance=lots(first, second).__next__))[0]
+        for first in (0.0, 0.25, 0.5, 0.75)
+        for second in (0.0, 0.34, 0.67)
+    }
+    assert drawn == {"a", "b", "c"}, "any two may be drawn, so only the slowest is never the sooner one"
+    assert order(Fastest(), cast, demand(chance=lots(0.5, 0.99).__next__)) == "cabd"
+
+
+def test_the_two_are_never_the_same() -> None:
+    cast = measured("abc", 1.0, 2.0, 3.0)
+    firsts = [order(Fastest(), cast, demand(chance=Random(seed).random))[0] for seed in range(300)]
+    assert firsts.count("c") == 0
+    assert 170 < firsts.count("a") < 230  # two of three pairs hold a
+
+
+def test_attempts_in_flight_count_with_it() -> None:
+    cast = measured("ab", 1.0, 1.8)
+    busy(cast[0], 1)
+    assert order(Fastest(), cast, demand()) == "ba"
+    busy(cast[1], 1)
+    assert order(Fastest(), cast, demand()) == "ab"
+
+
+def test_a_larger_share_counts_too() -> None:
+    assert order(Fastest(), measured("ab", 1.0, 3.0, weight=(1, 4)), demand()) == "ba"
+
+
+def test_who_was_never_measured_is_tried_but_by_one_at_a_time() -> None:
+    cast = measured("a", 0.2) + members("xb")[1:]
+    assert order(Fastest(), cast, demand()) == "ba"
+    busy(cast[1], 1)
+    assert order(Fastest(), cast, demand()) == "ab"
+
+
+def test_lots_are_drawn_among_those_that_are_up() -> None:
+    cast = measured("abcd", 1.0, 2.0, 3.0, 4.0)
+    bench(cast[0])
+    ranked = {order(Fastest(), cast, demand(chance=Random(seed).random)) for seed in range(50)}
+    assert {names[-1] for names in ranked} == {"a"}
+    assert {names[0] for names in ranked} == {"b", "c"}
+
+
+def test_weight_nought_only_stands_in() -> None:
+    cast = measured("abcd", 1.0, 2.0, 3.0, 4.0, weight=(0, 1, 1, 1))
+    for seed in range(20):
+        assert order(Fastest(), cast, demand(chance=Random(seed).random))[-1] == "a"
+
+
+def test_quick_refusals_attract_nobody() -> None:
+    policy, cast = Fastest(), measured("ab", 0.3, 4.0)
+    for _ in range(4):
+        policy.failed(cast[0], NOW, 0.001, 60.0)
+    assert order(policy, cast, demand()) == "ba"
+
+
+def test_an_attempt_given_up_late_counts_as_that_long() -> None:
+    policy, cast = Fastest(), measured("ab", 0.3, 1.0)
+    policy.gave_up(cast[0], NOW, 0.1)
+    assert order(policy, cast, demand()) == "ab"
+    policy.gave_up(cast[0], NOW, 5.0)
+    assert order(policy, cast, demand()) == "ba"
+
+
+def test_no_first_is_preferred_so_none_is_waited_for() -> None:
+    assert (Fastest.name, Fastest.waits_for_first) == ("fastest", False)
+    assert repr(Fastest()) == "<Fastest>"
