@@ -162,9 +162,8 @@ class _Choice:
         text, refusal = self._text.take(chunk.text), self._refusal.take(chunk.refusal)
         if reasoning is None or text is None or refusal is None:
             return None
-        speaks = chunk.text or chunk.refusal
         goes_beyond = text or refusal or chunk.tool_calls or chunk.audio or chunk.finish_reason is not None
-        if (goes_beyond and not self.is_done) or (speaks and not self._reasoning.is_done):
+        if goes_beyond and not self.is_done:
             return None
         new = {"reasoning": reasoning, "text": text, "refusal": refusal, **self._rest(chunk, was_done)}
         return {name: value for name, value in new.items() if value}
