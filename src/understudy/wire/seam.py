@@ -64,8 +64,7 @@ class _Pieces:
         self.is_finished = False
 
     def add(self, chunk: ChatChunk) -> None:
-        if chunk.text:
-            self.text.append(chunk.text)
+        """All but the text."""
         if chunk.reasoning:
             self.reasoning.append(chunk.reasoning)
         if chunk.refusal:
@@ -97,7 +96,10 @@ class Transcript:
             pieces = choices.get(chunk.index)
             if pieces is None:
                 pieces = self._begin(chunk)
-            pieces.add(chunk)
+            if chunk.text:
+                pieces.text.append(chunk.text)
+            if chunk.reasoning or chunk.refusal or chunk.finish_reason is not None:
+                pieces.add(chunk)
             if chunk.tool_calls or chunk.audio:
                 self.is_text = False
 
