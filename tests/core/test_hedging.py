@@ -92,6 +92,12 @@ class TestWho:
         assert (event.late, event.after, event.backend) == ("a", 2.0, "e")
         assert set_up.pool.metrics.hedged == 1
 
+    def test_nobody_that_was_asked_before(self) -> None:
+        walk = stage("ab").begin()
+        walk.asks_in_turn("a")
+        walk.asks("b")
+        assert hedged(walk) is None
+
     def test_nobody_if_there_is_none(self) -> None:
         set_up = stage("ab")
         set_up.open("b")

@@ -100,6 +100,12 @@ class TestBreak:
         walk.rests(1.0)
         assert walk.asks("a").number == 2
 
+    def test_also_without_a_back_off_the_one_that_broke_it_off_comes_last(self) -> None:
+        walk = broken(house("ab", delay=0.0))
+        walk.asks("b")
+        walk.fails("auth")
+        walk.asks("a")
+
     def test_off_nobody_does(self) -> None:
         error = interrupted(broken(house(recovery={"scope": "off"})))
         assert error.message == "a broke off after its first content: says truncated"

@@ -176,12 +176,12 @@ async def test_a_signal_closes_the_backends_connection_and_ends_it(
 
 async def test_half_an_answer_stays_on_stdout_and_the_reason_is_on_stderr(stage: Stage) -> None:
     stage.model("cut")
-    status, out, err = await stage.run(*ASK)
+    status, out, err = await stage.run(*ASK, "--set", "stream_recovery=off")
     assert status == 1
     assert out
     assert TEXT.encode().startswith(out)
     assert err.startswith("error: p broke off after its first content")
-    status, both, _ = await stage.run(*ASK, stderr=subprocess.STDOUT)
+    status, both, _ = await stage.run(*ASK, "--set", "stream_recovery=off", stderr=subprocess.STDOUT)
     assert status == 1
     assert both.startswith(out + b"\nerror: p broke off")
 

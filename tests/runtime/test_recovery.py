@@ -93,6 +93,17 @@ class TestUsage:
         show = await house(first, speech("To be", ", or not")).play(**WANTED)
         assert usages(show) == [(70, 3), (70, 3)], "the first part told it on its own account"
 
+    async def test_it_stands_also_when_a_later_part_breaks_off(self) -> None:
+        def told(tokens: bytes, *words: str) -> Reply:
+            usage = USAGE.replace(b": 7", b": " + tokens)
+            return stream(PREAMBLE, usage, *map(delta, words), ConnectionReset("gone"))
+
+        evening = house([told(b"70", "To be"), speech("To be, or not")], told(b"9", "To be, or"))
+        show = await evening.play(3, **WANTED)
+        assert show.text == "To be, or not"
+        assert show.call.usage is not None
+        assert show.call.usage.input_tokens == 70
+
     async def test_of_a_replay_that_tells_nothing_it_is_an_estimate(self) -> None:
         again = stream(PREAMBLE, delta("To be"), delta(", or not"), STOP, DONE)
         show = await house(broken("To be"), again).play(**WANTED)
@@ -229,6 +240,16 @@ class TestMismatch:
         again = Reply(headers=JSON_HEADERS, pieces=[json.dumps(two).encode()])
         show = await house(first, again, retry=RETRY_ONCE).play(2, n=2)
         assert ("b", "mismatch") in show.outcomes
+
+
+async def test_words_that_came_along_with_the_failure_were_shown_and_are_not_said_again() -> None:
+    error = b'data: {"error": {"message": "no", "type": "server_error"}}\n\n'
+    for first in (stream(PREAMBLE + delta("To be") + error), stream(PREAMBLE + delta("To be") + DONE)):
+        evening = house(first, speech("To be", ", or not"))
+        show = await evening.play()
+        assert show.text == "To be, or not"
+        assert [entry.to_dict().get("recovery") for entry in show.trail] == [None, "replay"]
+        evening.check()
 
 
 class TestSignsOfLife:

@@ -55,6 +55,11 @@ def test_in_the_clients_own_format_everything_else_stays_as_it_came(dialect: Any
     assert fields_of(request)["max_tokens"] == 100
 
 
+def test_a_limit_is_never_less_than_one() -> None:
+    asked = continued(client(openai_client), "The show", 1000, native=True, defaults={}, more={})
+    assert fields_of(asked)["max_tokens"] == 1
+
+
 def test_a_limit_that_is_none_is_left_to_whoever_is_asked() -> None:
     asked = continued(
         client(openai_client, max_tokens=None), "The show", 10, native=True, defaults={}, more={}

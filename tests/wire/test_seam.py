@@ -180,6 +180,10 @@ def test_a_cut_keeps_the_text_and_its_overlap(text: str) -> None:
     assert len(tail) >= min(OVERLAP, len(text))
 
 
+def test_white_space_before_the_overlap_must_come_again() -> None:
+    assert cut("To be, \n" + "x" * OVERLAP) == ("To be,", " \n" + "x" * OVERLAP)
+
+
 def pieces_of(text: str, places: Sequence[int]) -> list[str]:
     marks = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
     return [text[start:end] for start, end in pairwise(marks)]

@@ -64,8 +64,7 @@ class _Pieces:
         self.is_finished = False
 
     def add(self, chunk: ChatChunk) -> None:
-        if chunk.text:
-            self.text.append(chunk.text)
+        """All but the text."""
         if chunk.reasoning:
             self.reasoning.append(chunk.reasoning)
         if chunk.refusal:
@@ -97,7 +96,10 @@ class Transcript:
             pieces = choices.get(chunk.index)
             if pieces is None:
                 pieces = self._begin(chunk)
-            pieces.add(chunk)
+            if chunk.text:
+                pieces.text.append(chunk.text)
+            if chunk.reasoning or chunk.refusal or chunk.finish_reason is not None:
+                pieces.add(chunk)
             if chunk.tool_calls or chunk.audio:
                 self.is_text = False
 
@@ -162,9 +164,8 @@ class _Choice:
         text, refusal = self._text.take(chunk.text), self._refusal.take(chunk.refusal)
         if reasoning is None or text is None or refusal is None:
             return None
-        speaks = chunk.text or chunk.refusal
         goes_beyond = text or refusal or chunk.tool_calls or chunk.audio or chunk.finish_reason is not None
-        if (goes_beyond and not self.is_done) or (speaks and not self._reasoning.is_done):
+        if goes_beyond and not self.is_done:
             return None
         new = {"reasoning": reasoning, "text": text, "refusal": refusal, **self._rest(chunk, was_done)}
         return {name: value for name, value in new.items() if value}
