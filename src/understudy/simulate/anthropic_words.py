@@ -59,10 +59,12 @@ def more(spoken: Spoken, text: str) -> bytes:
     return _event("content_block_delta", f'"index":0,"delta":{{"type":"text_delta","text":"{text}"}}')
 
 
-def end(spoken: Spoken) -> bytes:
-    delta = f'"delta":{{"stop_reason":"{_reason(spoken)}"}},"usage":{{"output_tokens":{spoken.output_tokens}}}'
-    stop = _event("content_block_stop", '"index":0')
-    return stop + _event("message_delta", delta) + b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+def end(spoken: Spoken, text: str) -> bytes:
+    delta = (
+        f'"delta":{{"stop_reason":"{_reason(spoken)}"}},"usage":{{"output_tokens":{spoken.output_tokens}}}'
+    )
+    last = more(spoken, text) + _event("content_block_stop", '"index":0')
+    return last + _event("message_delta", delta) + b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
 def whole(spoken: Spoken, text: str) -> bytes:

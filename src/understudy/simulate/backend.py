@@ -2,10 +2,9 @@
 
 1. All is decided when the request arrives, from the scenario's phases and the backend's own chance, but for
    ceilings and capacity, which depend on who else asks.
-2. An answer's pieces are its first token, its last ones with all that follows them, and `chunks` - 2 equal
-   parts in between. Head and first token come together.
+2. Head and first token come together.
 3. What breaks off, breaks off between two tokens, each as likely as the other.
-4. A ceiling is a bucket that refills all the time; a full one is answered 429, with the seconds to wait. While
+4. A ceiling is a bucket that refills all the time. An empty one is a 429, with the seconds to wait. While
    there are ceilings, answers tell what is left, in OpenAI's headers.
 """
 
@@ -23,10 +22,8 @@ from understudy.simulate.bucket import Bucket
 from understudy.simulate.canonical import TOKEN, answer
 from understudy.simulate.fate import Fate
 from understudy.simulate.scenario import Model
+from understudy.simulate.speech import Break, Piece, Speech
 from understudy.simulate.words import Asked, Spoken, Words, tokens_of
-
-Piece = tuple[float, bytes | TransportError]
-"""When it comes, and what; no bytes are the body's end."""
 
 _STREAM = {"content-type": "text/event-stream"}
 _JSON = {"content-type": "application/json"}
@@ -122,21 +119,20 @@ class ModelledBackend:
     # An answer
 
     def _answer(self, asked: Asked, failure: str | None, headers: dict[str, str], now: float) -> Reply:
-        model, chance = self._model, self._chance
         text, is_cut = self._text(asked)
-        tokens = tokens_of(text)
+        spoken = Spoken(self._model_name, self.requests, asked.input_tokens, tokens_of(text), is_cut)
+        speech = self._speech(spoken, text, now)
+        breaks = self._break(failure, speech, self._fate.next_cut(now))
+        if not asked.stream:
+            return self._unary(speech, headers, breaks)
+        pieces = tuple(speech.pieces() if breaks is None else speech.broken(breaks))
+        return _streamed({**_STREAM, **headers} if headers else _STREAM, pieces)
+
+    def _speech(self, spoken: Spoken, text: str, now: float) -> Speech:
+        model, chance = self._model, self._chance
         first = now + model.first_content(chance) * self._fate.latency(now)
         pace = 1 / (model.tokens_per_second(chance) * self._fate.speed(now))
-        spoken = Spoken(self._model_name, self.requests, asked.input_tokens, tokens, is_cut)
-        last = first + max(0, tokens - 1) * pace
-        breaks = self._break(failure, first, pace, tokens, self._fate.next_cut(now))
-        if not asked.stream:
-            return self._unary(spoken, text, headers, last, breaks)
-        if breaks is None:
-            pieces = tuple(self._pieces(spoken, text, first, pace))
-        else:
-            pieces = tuple(self._broken_pieces(spoken, text, first, breaks))
-        return _streamed({**_STREAM, **headers} if headers else _STREAM, pieces)
+        return Speech(self._words, spoken, text, first, pace, model.chunks)
 
     def _text(self, asked: Asked) -> tuple[str, bool]:
         """What is still to be said, and whether a limit cuts it off."""
@@ -147,67 +143,24 @@ class ModelledBackend:
             return text, False
         return text[: asked.limit * TOKEN], True
 
-    def _pieces(self, spoken: Spoken, text: str, first: float, pace: float) -> Iterator[Piece]:
-        """Rule 2."""
-        words, tokens, parts = self._words, spoken.output_tokens, max(1, self._model.chunks - 1)
-        yield first, words.begin(spoken, text[:TOKEN])
-        said = 1
-        for part in range(1, parts + 1):
-            until = 1 + (tokens - 1) * part // parts
-            data = words.more(spoken, text[said * TOKEN : until * TOKEN]) if until > said else b""
-            if part == parts:
-                data += words.end(spoken)
-            if data:
-                yield first + (until - 1) * pace, data
-            said = max(said, until)
-
-    def _broken_pieces(self, spoken: Spoken, text: str, first: float, breaks: _Break) -> Iterator[Piece]:
-        if breaks.tokens > 0:
-            yield first, self._words.begin(spoken, text[:TOKEN])
-        if breaks.tokens > 1:
-            said = text[TOKEN : breaks.tokens * TOKEN]
-            yield breaks.at if breaks.at < inf else first, self._words.more(spoken, said)
-        match breaks.failure:
-            case "ended":
-                yield breaks.at, b""
-            case "error":
-                yield breaks.at, self._words.broken("modelled failure")
-                yield breaks.at, b""
-            case "stall":
-                yield inf, b""
-            case _:
-                yield breaks.at, ConnectionReset("connection reset in the middle of the answer")
-
-    def _unary(
-        self, spoken: Spoken, text: str, headers: dict[str, str], last: float, breaks: _Break | None
-    ) -> Reply:
-        body = self._words.whole(spoken, text)
+    def _unary(self, speech: Speech, headers: dict[str, str], breaks: Break | None) -> Reply:
+        """There are three cases: whole, silent for ever, and broken off."""
         if breaks is None:
-            return Reply(last, 200, {**_JSON, **headers}, ((last, body), (last, b"")))
+            body = self._words.whole(speech.spoken, speech.text)
+            return Reply(speech.last, 200, {**_JSON, **headers}, ((speech.last, body), (speech.last, b"")))
         if breaks.failure == "stall":
             return _broken(inf, ConnectionReset(""))
         return _broken(breaks.at, ConnectionReset("connection reset before the whole answer"))
 
-    def _break(
-        self, failure: str | None, first: float, pace: float, tokens: int, cut: float
-    ) -> _Break | None:
+    def _break(self, failure: str | None, speech: Speech, cut: float) -> Break | None:
         """Where the answer breaks off: by its own failure, or because a phase begins that cuts all."""
         own = None
         if failure is not None:
-            said = 1 + int(self._chance.random() * max(1, tokens - 1))
-            own = _Break(failure, first + (said - 1) * pace, min(said, tokens))
-        if cut <= (first + (tokens - 1) * pace if own is None else own.at):
-            said = 0 if cut < first else 1 + int((cut - first) / pace)
-            return _Break("cut", cut, min(said, tokens))
-        return own
-
-
-class _Break(NamedTuple):
-    """An answer's end before its time, after so many tokens."""
-
-    failure: str
-    at: float
-    tokens: int
+            said = self._chance.randint(1, max(1, speech.spoken.output_tokens - 1))
+            own = Break(failure, speech.at(said), said)
+        if cut > (speech.last if own is None else own.at):
+            return own
+        return Break("cut", cut, 0 if cut < speech.first else 1 + int((cut - speech.first) / speech.pace))
 
 
 def _broken(when: float, error: TransportError) -> Reply:

@@ -1,7 +1,7 @@
 """Who asks: callers that come, ask, listen, and sometimes leave.
 
-1. The chance of arrivals and the chance of what is asked are their own, so that two profiles under one seed are
-   asked the same.
+1. Arrivals and what is asked have a chance of their own, so that two profiles under one seed are asked the
+   same.
 2. No caller comes after the end; those who are there then are waited for.
 3. What a caller hears is compared with the answer that is known (`canonical`).
 """

@@ -18,9 +18,10 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
-from typing import Any, cast
+from typing import Any, TypeVarTuple, cast
 
 _Work = Callable[..., object]
+Ts = TypeVarTuple("Ts")
 
 
 class Stuck(RuntimeError):
@@ -28,7 +29,7 @@ class Stuck(RuntimeError):
 
 
 class _Handle:
-    """A callback that has been asked for. Stands in for asyncio's own, which cost more than what they call."""
+    """A callback that has been asked for. asyncio's own cost more than most of what they call."""
 
     __slots__ = ("_arguments", "_callback", "_context", "_when")
 
@@ -69,23 +70,29 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._instant
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Handle:
         handle = _Handle(callback, args, context or copy_context(), self._instant)
         self._due.append(handle)
         return cast(Handle, handle)
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Handle:
         """There are no threads: what asyncio itself calls when an abandoned generator is to be closed."""
         return self.call_soon(callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> TimerHandle:
         self._set = number = self._set + 1
         handle = _Handle(callback, args, context, when)
         heappush(self._timers, (when, self._ties() if self._ties else 0.0, number, handle))
         return cast(TimerHandle, handle)
 
     def call_later(
-        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
         return self.call_at(self._instant + delay, callback, *args, context=context)
 

@@ -46,10 +46,11 @@ def more(spoken: Spoken, text: str) -> bytes:
     return _event(spoken, f'{{"content":"{text}"}}')
 
 
-def end(spoken: Spoken) -> bytes:
+def end(spoken: Spoken, text: str) -> bytes:
     return (
         f'data: {{"id":"sim-{spoken.identity}","object":"chat.completion.chunk","model":"{spoken.model}",'
-        f'"choices":[{{"index":0,"delta":{{}},"finish_reason":"{_reason(spoken)}"}}],{_usage(spoken)}}}\n\n'
+        f'"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":"{_reason(spoken)}"}}],'
+        f"{_usage(spoken)}}}\n\n"
         "data: [DONE]\n\n"
     ).encode()
 

@@ -125,9 +125,7 @@ async def _nothing_is_left(loop: VirtualLoop) -> None:
         raise RuntimeError(f"{len(left)} tasks were left behind, the first: {left[0]!r}")
 
 
-def _backend(
-    cast: Cast, index: int, scenario: Scenario, fates: list[Stretch], seed: int
-) -> ModelledBackend:
+def _backend(cast: Cast, index: int, scenario: Scenario, fates: list[Stretch], seed: int) -> ModelledBackend:
     part = cast.parts[index]
     model = scenario.model(part.name, part.position)
     own = [stretch for stretch in fates if stretch.phase.concerns(part.name, part.position)]

@@ -93,11 +93,11 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Who asks. `process` "poisson": at `rate` requests (or sessions) a second, in bursts `burst_factor` as many;
-    `daily` is how far the rate swings with the hour of the day. "closed": `clients` that ask, read, think.
+    """Who asks. `process` "poisson": at `rate` sessions a second, in bursts `burst_factor` as many; `daily`
+    is how far the rate swings with the hour of the day. "closed": `clients` that ask, read, think.
 
-    A session is several requests in a row, `think` apart. `stream` and `leaves` are shares: of streams, and of
-    callers who leave after `patience` seconds at most.
+    A session is one request, or several in a row, `think` apart. `stream` and `leaves` are shares: of
+    streams, and of callers who leave after `patience` seconds at most.
     """
 
     process: Literal["poisson", "closed"] = "poisson"

@@ -44,8 +44,8 @@ class Words(Protocol):
 
     def more(self, spoken: Spoken, text: str) -> bytes: ...
 
-    def end(self, spoken: Spoken) -> bytes:
-        """What follows the last text: finish reason, usage, terminal marker."""
+    def end(self, spoken: Spoken, text: str) -> bytes:
+        """The last text, with all that ends a stream: finish reason, usage, terminal marker."""
         ...
 
     def whole(self, spoken: Spoken, text: str) -> bytes:
