@@ -1,12 +1,13 @@
 """One seed, one run of everything that can go wrong, and what must hold whatever it was.
 
-A trial draws a profile, settings, faults, callers who leave and jumps of the wall clock from its seed, plays them
-in virtual time with the product's own core and runtime, and returns the invariants that were violated.
+A trial draws a profile, settings, faults, callers who leave and jumps of the wall clock from its seed, plays
+them in virtual time with the product's own core and runtime, and returns the invariants that were violated.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from collections import Counter
@@ -301,7 +302,7 @@ class Trial:
             )
         longest = self._seconds("stall_timeout_ms") + self._seconds("recovery_timeout_ms") + hold + LINGER
         moments = [*one.moments, one.ended]
-        for before, after in zip(moments, moments[1:], strict=False):
+        for before, after in itertools.pairwise(moments):
             if after - before > longest + ROUNDING:
                 self._complain(f"request {one.question.number} was silent for {after - before:.3f} s")
 

@@ -123,7 +123,7 @@ def test_a_crash_is_a_violation() -> None:
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.delenv(SEED, raising=False)
     monkeypatch.delenv(SEEDS, raising=False)
-    yield monkeypatch
+    return monkeypatch
 
 
 def test_the_environment_chooses_how_many_seeds_or_which(environment: pytest.MonkeyPatch) -> None:

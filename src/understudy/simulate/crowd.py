@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -138,39 +138,29 @@ class Crowd:
 
     # One request
 
-    async def _ask(self, session: int) -> None:
+    def _ask(self, session: int) -> Coroutine[Any, Any, None]:
+        """No coroutine itself: every one between a caller and its answer is resumed with each piece."""
         traffic, chance = self._traffic, self._chance
         self._begun += 1
         question = Question(self._begun, max(1, round(traffic.answer_tokens(chance))))
         text = prompt(question, session, round(traffic.prompt_tokens(chance)))
         request = ChatRequest(({"role": "user", "content": text},), _NO_FIELDS)
         streams = traffic.stream >= 1 or chance.random() < traffic.stream
-        patience = None
+        hearing = self._listen(question, request) if streams else self._wait(question, request)
         if traffic.leaves and chance.random() < traffic.leaves:
-            patience = traffic.patience(chance)
-        if patience is None:
-            await self._hear(question, request, streams)
-        else:
-            await self._hear_impatiently(question, request, streams, patience)
+            return self._impatiently(hearing, traffic.patience(chance))
+        return hearing
 
-    async def _hear_impatiently(
-        self, question: Question, request: ChatRequest, streams: bool, patience: float
-    ) -> None:
+    async def _impatiently(self, hearing: Coroutine[Any, Any, None], patience: float) -> None:
         began = self._loop.time()
-        hearing = self._loop.create_task(self._hear(question, request, streams))
-        timer = self._loop.call_later(patience, hearing.cancel)
+        task = self._loop.create_task(hearing)
+        timer = self._loop.call_later(patience, task.cancel)
         try:
-            await hearing
+            await task
         except asyncio.CancelledError:
             self.tally.add(began, None, End.LEFT, 0)
         finally:
             timer.cancel()
-
-    async def _hear(self, question: Question, request: ChatRequest, streams: bool) -> None:
-        if streams:
-            await self._listen(question, request)
-        else:
-            await self._wait(question, request)
 
     async def _listen(self, question: Question, request: ChatRequest) -> None:
         loop = self._loop

@@ -13,7 +13,7 @@ from math import inf
 from random import Random
 from typing import NamedTuple
 
-from understudy.simulate.scenario import Effects, Phase, Scenario, Span
+from understudy.simulate.scenario import Effects, Phase, Ramp, Scenario, Share, Span
 
 
 class Stretch(NamedTuple):
@@ -23,9 +23,10 @@ class Stretch(NamedTuple):
     end: float
     phase: Phase
 
-    def part(self, now: float) -> float:
-        """How much of it has passed, from 0 to 1."""
-        return (now - self.begin) / (self.end - self.begin)
+    def value(self, ramp: Ramp, now: float) -> float:
+        """Where the ramp is, so far into it."""
+        low, high = ramp
+        return low + (high - low) * (now - self.begin) / (self.end - self.begin)
 
 
 def stretches(scenario: Scenario, seed: int, start: float) -> list[Stretch]:
@@ -61,62 +62,67 @@ class Fate:
         self._changes = sorted({instant for s in stretches for instant in (s.begin, s.end)})
         self._cuts = sorted(stretch.begin for stretch in stretches if stretch.phase.cuts)
         self._active: list[Stretch] = []
+        self._failures: list[Share] = []
+        self._ceilings = (inf, inf)
         self._until = -inf
 
     def active(self, now: float) -> list[Stretch]:
         """The occurrences that hold at `now`."""
         if now >= self._until:
-            self._active = [stretch for stretch in self._stretches if stretch.begin <= now < stretch.end]
-            later = bisect_right(self._changes, now)
-            self._until = self._changes[later] if later < len(self._changes) else inf
+            self._look(now)
         return self._active
 
     def next_cut(self, now: float) -> float:
         """When what is on its way now breaks off; infinity if it does not."""
+        if not self._cuts:
+            return inf
         later = bisect_right(self._cuts, now)
         return self._cuts[later] if later < len(self._cuts) else inf
 
     def failure(self, now: float, roll: float) -> str | None:
         """What `roll`, between 0 and 1, comes to."""
-        for effects in self._effects(now):
-            for failure, share in effects.failures:
-                roll -= share
-                if roll < 0:
-                    return failure
+        self.active(now)
+        for failure, share in self._failures:
+            roll -= share
+            if roll < 0:
+                return failure
         return None
 
     def latency(self, now: float) -> float:
-        factor = _value(self._base.latency, 0.0)
+        """The factor."""
+        factor = self._base.latency[0]
         for stretch in self.active(now):
-            factor *= _value(stretch.phase.effects.latency, stretch.part(now))
+            factor *= stretch.value(stretch.phase.effects.latency, now)
         return factor
 
     def speed(self, now: float) -> float:
-        factor = _value(self._base.speed, 0.0)
+        """The factor."""
+        factor = self._base.speed[0]
         for stretch in self.active(now):
-            factor *= _value(stretch.phase.effects.speed, stretch.part(now))
+            factor *= stretch.value(stretch.phase.effects.speed, now)
         return factor
 
     def concurrent(self, now: float) -> float:
         """How many requests it takes at a time."""
         most = inf if self._base.concurrent is None else self._base.concurrent[0]
         for stretch in self.active(now):
-            ramp = stretch.phase.effects.concurrent
-            if ramp is not None:
-                most = min(most, _value(ramp, stretch.part(now)))
+            if stretch.phase.effects.concurrent is not None:
+                most = min(most, stretch.value(stretch.phase.effects.concurrent, now))
         return most
 
     def ceilings(self, now: float) -> tuple[float, float]:
         """Requests and tokens a minute."""
-        rpm = [effects.rpm for effects in self._effects(now) if effects.rpm is not None]
-        tpm = [effects.tpm for effects in self._effects(now) if effects.tpm is not None]
-        return min(rpm, default=inf), min(tpm, default=inf)
+        self.active(now)
+        return self._ceilings
 
-    def _effects(self, now: float) -> Iterator[Effects]:
-        yield self._base
-        for stretch in self.active(now):
-            yield stretch.phase.effects
-
-
-def _value(ramp: tuple[float, float], part: float) -> float:
-    return ramp[0] + (ramp[1] - ramp[0]) * part
+    def _look(self, now: float) -> None:
+        """Rule 1."""
+        self._active = [stretch for stretch in self._stretches if stretch.begin <= now < stretch.end]
+        later = bisect_right(self._changes, now)
+        self._until = self._changes[later] if later < len(self._changes) else inf
+        effects = [self._base, *(stretch.phase.effects for stretch in self._active)]
+        self._failures = [share for each in effects for share in each.failures]
+        self._ceilings = (
+            min((each.rpm for each in effects if each.rpm is not None), default=inf),
+            min((each.tpm for each in effects if each.tpm is not None), default=inf),
+        )

@@ -59,7 +59,7 @@ class Model:
     first_content: Draw = field(default=lognormal(0.6, 1.8))
     tokens_per_second: Draw = field(default=lognormal(60.0, 110.0))
     error_after: Draw = field(default=constant(0.08))
-    chunks: int = 3
+    chunks: int = 2
     prefill: bool | None = None
     wording: int = 0
     effects: Effects = Effects()
