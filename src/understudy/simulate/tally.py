@@ -95,8 +95,8 @@ class Witness:
         if not incidents:
             return
         began = event.at - event.after
-        for incident in incidents:
-            if incident.stretch.end <= began:
-                incident.recovered = event.at
-        if incidents[0].recovered is not None:
+        over = [incident for incident in incidents if incident.stretch.end <= began]
+        for incident in over:
+            incident.recovered = event.at
+        if over:
             self._open[event.backend] = [each for each in incidents if each.recovered is None]
