@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import logging
@@ -18,10 +19,13 @@ import pytest
 from tests.simulate.profiles import member, pair
 from understudy.config.profile import LoadBalancerProfile
 from understudy.errors import SettingError
+from understudy.library.balancer import Balancer
 from understudy.simulate.cast import make_cast
+from understudy.simulate.crowd import Crowd
 from understudy.simulate.distribution import constant, uniform
 from understudy.simulate.figures import figures
-from understudy.simulate.run import Run, scaled, simulate
+from understudy.simulate.loop import VirtualLoop
+from understudy.simulate.run import Run, nothing_is_left, scaled, simulate
 from understudy.simulate.scenario import Effects, Model, Phase, Scenario, Traffic
 from understudy.simulate.tally import End
 
@@ -185,6 +189,27 @@ def test_a_bug_is_raised_and_not_counted() -> None:
 
     with pytest.raises(Exception, match="a bug"):
         simulate(pair(), replace(CALM, default=replace(STEADY, first_content=broken)))
+
+
+def test_a_task_that_is_left_behind_is_a_bug() -> None:
+    loop = VirtualLoop()
+
+    async def play() -> None:
+        forgotten = loop.create_task(asyncio.sleep(1))
+        with pytest.raises(RuntimeError, match="1 tasks were left behind, the first: <Task"):
+            await nothing_is_left(loop)
+        await forgotten
+        await nothing_is_left(loop)
+
+    loop.run_until_complete(play())
+    loop.close()
+
+
+def test_a_crowd_shows_how_large_it_is() -> None:
+    loop = VirtualLoop()
+    crowd = Crowd(Traffic(), Balancer(pair().pool), loop, seed=1, positions={})
+    assert repr(crowd) == "<Crowd, 0 requests begun, 0 callers there>"
+    loop.close()
 
 
 def test_log_and_collector_are_as_they_were() -> None:

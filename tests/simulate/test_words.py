@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from understudy.core.outcome import Failure
@@ -96,6 +97,11 @@ def test_a_refusal_is_classed_by_its_status(
 ) -> None:
     body = words.error(status, "modelled failure")
     assert classify(status, {}, body, wall=0.0, rules=(), secrets=()).kind is kind
+
+
+def test_anthropics_messages_may_be_plain_texts() -> None:
+    body = msgspec.json.encode({"max_tokens": 5, "messages": [{"role": "user", "content": TEXT}]})
+    assert anthropic_words.read(body) == Asked(QUESTION, False, 5, "", 60)
 
 
 def test_parts_of_a_token_count_as_one() -> None:

@@ -135,9 +135,7 @@ def _report(titled: list[tuple[str, dict[str, Any]]], *, as_json: bool, plain: b
 def _drawing(path: Path) -> Any:
     """Draws a chart; raises `ConfigurationError` before anything is simulated if that can't be."""
     if path.suffix not in _KINDS:
-        raise ConfigurationError(
-            f"--chart {path}: no kind of picture", hint=f"it ends in {' or '.join(_KINDS)}"
-        )
+        raise ConfigurationError(f"--chart {path}: it must end in {' or '.join(_KINDS)}")
     try:
         from understudy.simulate.chart import draw
     except ImportError as error:

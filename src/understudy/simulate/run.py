@@ -110,14 +110,14 @@ async def _play(
     )
     async with balancer:
         await crowd.come(scenario.duration)
-    await _nothing_is_left(loop)
+    await nothing_is_left(loop)
     return Run(
         scenario, seed, cast, settings, crowd.tally, witness.attempts, incidents, balancer.pool, began,
         loop.time(),
     )  # fmt: skip
 
 
-async def _nothing_is_left(loop: VirtualLoop) -> None:
+async def nothing_is_left(loop: VirtualLoop) -> None:
     """A task that outlives the balancer is a leak of ours."""
     own = asyncio.current_task()
     left = [task for task in asyncio.all_tasks(loop) if task is not own]

@@ -78,17 +78,15 @@ class ModelledTransport:
 
 
 async def until(when: float, loop: VirtualLoop) -> None:
-    """Wait for an instant, for ever if it is infinite."""
+    """Wait for an instant, for ever if it is infinite.
+
+    A waiter that is cancelled has taken its timer back before the next one rings (the loop's rule 1).
+    """
     reached: asyncio.Future[None] = loop.create_future()
-    timer = None if when == inf else loop.call_at(when, _reach, reached)
+    timer = None if when == inf else loop.call_at(when, reached.set_result, None)
     try:
         await reached
     except asyncio.CancelledError:
         if timer is not None:
             timer.cancel()
         raise
-
-
-def _reach(reached: asyncio.Future[None]) -> None:
-    if not reached.done():
-        reached.set_result(None)
