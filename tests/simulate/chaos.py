@@ -182,6 +182,7 @@ class Trial:
             chunks=chance.choice((2, 3, 8)),
             prefill=chance.choice((None, False)),
             wording=self._wordings[model_name],
+            retry_after=chance.choice(("seconds", "date")),
         )
         own = [stretch for stretch in stretches if stretch.phase.concerns(name, position)]
         fate = Fate(model.effects, own)
@@ -197,6 +198,7 @@ class Trial:
             await until(self._chance.uniform(self._loop.time(), self._faults_until), self._loop)
             await self._balancer.aclose()
         await asyncio.gather(*calls)
+        self._check_permits()
         await jumps
         if not closes_early:
             await self._come_back()
@@ -254,6 +256,10 @@ class Trial:
             if one.error is not None:
                 self._complain(f"request {number} failed long after the faults: {one.error!r}")
             await until(self._loop.time() + 5, self._loop)
+        pool = self._balancer.pool
+        for member in pool.members:
+            if not member.breaker.admits(self._loop.time(), pool.settings.breaker):
+                self._complain(f"{member!r} admits nothing long after the faults")
 
     # What must hold
 
@@ -323,8 +329,15 @@ class Trial:
         if any(count != 1 for count in self._attempts.ended.values()):
             self._complain(f"requests that did not end once: {self._attempts.ended}")
 
-    def _check_nothing_is_left(self) -> None:
+    def _check_permits(self) -> None:
+        """Nothing is in flight, so no probe can be out."""
         pool, now = self._balancer.pool, self._loop.time()
+        for member in pool.members:
+            if member.breaker.probing(now, pool.settings.breaker):
+                self._complain(f"{member!r} has a probe out that nobody made")
+
+    def _check_nothing_is_left(self) -> None:
+        pool = self._balancer.pool
         if pool.metrics.in_flight or self._balancer.busy:
             self._complain(f"{pool.metrics.in_flight} requests in flight")
         if pool.metrics.requests != sum(self._attempts.ended.values()):
@@ -332,8 +345,6 @@ class Trial:
         for member in pool.members:
             if member.metrics.in_flight:
                 self._complain(f"{member!r} has attempts in flight")
-            if member.breaker.probing(now, pool.settings.breaker):
-                self._complain(f"{member!r} has a probe out")
         for backend in self._backends.values():
             if backend.in_flight:
                 self._complain(f"{backend!r} has open connections")

@@ -13,6 +13,7 @@ from understudy.runtime.ports import HttpRequest
 from understudy.simulate import openai_words
 from understudy.simulate.backend import ModelledBackend, Reply
 from understudy.simulate.canonical import Question, answer, prompt
+from understudy.simulate.clock import WALL_START
 from understudy.simulate.distribution import constant
 from understudy.simulate.fate import Fate, Stretch
 from understudy.simulate.scenario import Effects, Model, Phase
@@ -205,6 +206,15 @@ def test_beyond_its_rate_it_says_when_to_come_back() -> None:
     refused = limited.reply(request(), NOW)
     assert retry_after(refused.headers, wall=0.0) == 10
     assert limited.reply(request(), NOW + 10).status == 200
+
+
+def test_it_may_say_so_by_its_own_clock() -> None:
+    limited = backend(effects=Effects(rpm=6.0), retry_after="date")
+    for _ in range(6):
+        limited.reply(request(), NOW)
+    refused = limited.reply(request(), NOW)
+    assert retry_after(refused.headers, wall=WALL_START) == pytest.approx(10, abs=1.2)
+    assert retry_after(refused.headers, wall=WALL_START - 3600) == pytest.approx(3610, abs=1.2)
 
 
 def test_tokens_are_counted_as_prompt_and_answer() -> None:

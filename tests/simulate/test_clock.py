@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from understudy.runtime.clock import sleep
-from understudy.simulate.clock import WALL_START, VirtualClock
+from understudy.simulate.clock import WALL_START, VirtualClock, true_wall
 from understudy.simulate.loop import VirtualLoop
 
 
@@ -26,6 +26,15 @@ def test_the_wall_clock_can_be_set_and_nothing_else_moves() -> None:
     loop.run_until_complete(asyncio.sleep(60))
     assert clock.wall() == WALL_START - 7140
     assert clock.now() == 1060.0
+    loop.close()
+
+
+def test_the_true_wall_is_never_set() -> None:
+    loop = VirtualLoop()
+    clock = VirtualClock(loop)
+    clock.set_wall(0.0)
+    assert true_wall(clock.now()) == WALL_START
+    assert true_wall(clock.now() + 5) == WALL_START + 5
     loop.close()
 
 

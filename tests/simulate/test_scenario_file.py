@@ -58,6 +58,7 @@ chunks = 4
 error_after = "20ms"
 prefill = true
 wording = 3
+retry_after = "date"
 rpm = 60
 tpm = 9000
 concurrent = 5
@@ -108,6 +109,7 @@ def test_every_key_is_read() -> None:
         latency=(2, 2),
         speed=(0.5, 0.5),
     )
+    assert first.retry_after == "date"
     assert (first.chunks, first.prefill, first.wording, one(first.error_after)) == (4, True, 3, 0.02)
     assert scenario.phases == (
         Phase(
@@ -203,6 +205,7 @@ def test_what_is_drawn_by_chance(table: object, low: float, high: float) -> None
         ("backends = 1", "$.backends: it must be a table of tables, by name or position, not 1"),
         ("backends = {a = 1}", "$.backends: it must be a table of tables"),
         ("[backends.1]\nchunks = 1", '$.backends["1"].chunks: it must be a whole number from 2 on'),
+        ("[backends.a]\nretry_after = 5", "$.backends.a.retry_after: it must be seconds or date, not 5"),
         ("[backends.a]\nprefill = 1", "$.backends.a.prefill: it must be true or false"),
         (
             "[backends.a]\nfrist_content = 1",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from email.utils import formatdate
 from math import ceil, inf
 from random import Random
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from understudy.errors import ConnectFailed, ConnectionReset, TransportError
 from understudy.runtime.ports import HttpRequest
 from understudy.simulate.bucket import Bucket
 from understudy.simulate.canonical import TOKEN, answer
+from understudy.simulate.clock import true_wall
 from understudy.simulate.fate import Fate
 from understudy.simulate.scenario import Model
 from understudy.simulate.speech import Break, Piece, Speech
@@ -97,9 +99,15 @@ class ModelledBackend:
 
     def _refusal(self, status: int, message: str, now: float, retry_after: float | None = None) -> Reply:
         when = now + self._model.error_after(self._chance)
-        headers = _JSON if retry_after is None else {**_JSON, "retry-after": str(ceil(retry_after))}
+        headers = _JSON if retry_after is None else {**_JSON, "retry-after": self._later(when, retry_after)}
         body = self._words.error(status, message)
         return Reply(when, status, headers, ((when, body), (when, b"")))
+
+    def _later(self, when: float, seconds: float) -> str:
+        """A Retry-After: so many seconds, or the date on the backend's own clock, which nobody sets."""
+        if self._model.retry_after == "seconds":
+            return str(ceil(seconds))
+        return formatdate(ceil(true_wall(when) + seconds), usegmt=True)
 
     def _ceilings(self, asked: Asked, now: float) -> dict[str, str] | Reply:
         """Take from the buckets (rule 4): headers to tell of them, or the refusal."""

@@ -20,6 +20,8 @@ from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from typing import Any, TypeVarTuple, cast
 
+START = 1000.0
+
 _Work = Callable[..., object]
 Ts = TypeVarTuple("Ts")
 
@@ -53,11 +55,11 @@ class _Handle:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs tasks in virtual time, which begins at `start`, in seconds."""
+    """Runs tasks in virtual time, which begins at `START`, in seconds."""
 
-    def __init__(self, start: float = 1000.0, ties: Callable[[], float] | None = None) -> None:
+    def __init__(self, ties: Callable[[], float] | None = None) -> None:
         super().__init__()
-        self._instant = start
+        self._instant = START
         self._ties = ties
         self._due: deque[_Handle] = deque()
         self._timers: list[tuple[float, float, int, _Handle]] = []

@@ -53,7 +53,7 @@ class Model:
     """What a backend is like. Times in seconds; `chunks` are the pieces that an answer comes in.
 
     `prefill`: does it go on with an answer that the caller has begun; None: what the profile says of it.
-    Backends of another `wording` give other answers.
+    Backends of another `wording` give other answers. `retry_after` is how they say when to come back.
     """
 
     first_content: Draw = field(default=lognormal(0.6, 1.8))
@@ -62,6 +62,7 @@ class Model:
     chunks: int = 2
     prefill: bool | None = None
     wording: int = 0
+    retry_after: Literal["seconds", "date"] = "seconds"
     effects: Effects = Effects()
 
 

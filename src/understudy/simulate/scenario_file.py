@@ -169,6 +169,7 @@ def _model(table: _Table, base: Model) -> Model:
         chunks=table.get("chunks", _whole(2), base.chunks),
         prefill=table.get("prefill", _flag, base.prefill),
         wording=table.get("wording", _whole(0), base.wording),
+        retry_after=table.get("retry_after", _one_of("seconds", "date"), base.retry_after),
         effects=_effects(table, base.effects),
     )
     table.done()
@@ -361,10 +362,13 @@ def _flag(value: object) -> bool:
     return value
 
 
-def _process(value: object) -> str:
-    if value not in ("poisson", "closed"):
-        raise ValueError("it must be poisson or closed")
-    return str(value)
+def _one_of(*words: str) -> Read[Any]:
+    def check(value: object) -> object:
+        if value not in words:
+            raise ValueError(f"it must be {' or '.join(words)}")
+        return value
+
+    return check
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -386,7 +390,7 @@ def _mapping_of_mappings(value: object) -> Mapping[str, Mapping[str, Any]]:
 
 
 _TRAFFIC.update(
-    process=_process,
+    process=_one_of("poisson", "closed"),
     rate=_positive(number),
     daily=_share,
     burst_every=_positive(duration),
