@@ -75,7 +75,7 @@ def simulate(
 
     \b
     understudy simulate testlb489 --scenario brown-out
-    understudy simulate testlb489 --scenario mid-stream --against-set timeout_ms=5000 --chart chart.svg
+    understudy simulate testlb489 --against-set timeout_ms=5000 --chart chart.svg
     """
     if lists:
         return _list()
