@@ -160,6 +160,19 @@ def test_the_same_seed_makes_the_same_figures(policy: str) -> None:
     assert json.dumps(first) != json.dumps(figures(simulate(pair(policy), scenario, seed=8)))
 
 
+def test_whoever_waits_is_woken_in_the_order_of_coming() -> None:
+    """A set of waiters would be woken by their addresses, which no seed repeats."""
+    down = Phase("down", Effects(failures=(("503", 1.0),)), 12, begin=10, every=40)
+    scenario = Scenario("waiting", duration=90, traffic=Traffic(rate=20), phases=(down,))
+    settings = {"circuit_breaker_recovery_timeout_ms": 3000}
+    kept, found = [], set()
+    for number in range(3):
+        kept.append([object() for _ in range(1000 * number + 7)])  # so that addresses differ
+        tally = simulate(pair("roundrobin"), scenario, settings=settings).tally
+        found.add((bytes(tally.began), bytes(tally.first)))
+    assert len(found) == 1
+
+
 def test_another_process_makes_the_same_figures() -> None:
     """Nothing may hang on the order of a set or the address of an object."""
     program = (

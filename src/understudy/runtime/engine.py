@@ -52,7 +52,7 @@ class Engine:
         self.jitter = jitter
         self._fan_out = FanOut(observers)
         self._calls: set[Call] = set()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # in the order in which they came
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -106,8 +106,8 @@ class Engine:
     def waiter(self) -> asyncio.Future[None]:
         """A future that the next settled probe resolves."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(future)
-        future.add_done_callback(self._waiters.discard)
+        self._waiters[future] = None
+        future.add_done_callback(self._waiters.pop)
         return future
 
     def wake(self) -> None:
