@@ -288,6 +288,7 @@ OFFENCES = [
     ("The fault provider", "faults/provider.py", "import understudy.core.outcome"),
     ("The fault provider", "faults/provider.py", "import understudy._version"),
     ("A wire format", "wire/sse.py", "import understudy.wire.refusal"),
+    ("A wire format", "wire/decoder.py", "import understudy.wire.openai_answer"),
     ("A wire format", "wire/misc.py", ""),
     ("A wire format", "wire/openai_client.py", "import understudy.wire.anthropic_client"),
     ("In the gateway", "gateway/http.py", "import understudy.gateway.app"),
