@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -413,5 +413,50 @@ class TestNativeRequest:
             said,
         ]
 
+    BUDGET: ClassVar[dict[str, Any]] = {"type": "enabled", "budget_tokens": 2048}
+    MINE: ClassVar[dict[str, Any]] = {"type": "thinking", "thinking": "signed", "signature": "EqQB"}
+    USE: ClassVar[dict[str, Any]] = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    RESULT: ClassVar[dict[str, Any]] = {"type": "tool_result", "tool_use_id": "c"}
+
+    @pytest.mark.parametrize(
+        ("called", "answered", "stays"),
+        [
+            ([MINE, USE], [RESULT], True),
+            ([{"type": "redacted_thinking", "data": "Emw"}, USE], [RESULT], True),
+            ([USE], [RESULT], False),
+            ([{"type": "text", "text": "I look."}, MINE, USE], [RESULT], False),
+            ([USE], [RESULT, {"type": "text", "text": "And?"}], False),
+            ([{**MINE, "signature": ""}, USE], [RESULT], False),
+            ([{**MINE, "signature": "understudy.W10"}, MINE, USE], [RESULT], True),
+            ("I look.", [RESULT], False),
+            ([USE], [{"type": "text", "text": "Stop."}], True),
+            ([USE], "Stop.", True),
+            ([USE], ["odd"], True),
+            ([USE], [], True),
+        ],
+    )
+    def test_there_is_no_budget_in_the_middle_of_tool_use_that_began_without_own_thoughts(
+        self, called: Any, answered: Any, stays: bool
+    ) -> None:
+        turns = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": called},
+            {"role": "user", "content": answered},
+        ]
+        for wanted in (self.BUDGET, {"type": "adaptive"}, {"type": "disabled"}, None):
+            body = json.loads(self.encoded(json.dumps({"messages": turns, "thinking": wanted}).encode()))
+            assert body.get("thinking") == (wanted if stays or wanted is not self.BUDGET else None)
+        body = json.loads(
+            self.encoded(json.dumps({"messages": turns}).encode(), defaults={"thinking": self.BUDGET})
+        )
+        assert ("thinking" in body) == stays
+
+    def test_a_result_alone_has_no_thoughts_before_it(self) -> None:
+        alone = {"messages": [{"role": "user", "content": [self.RESULT]}], "thinking": self.BUDGET}
+        assert "thinking" not in json.loads(self.encoded(json.dumps(alone).encode()))
+
     def test_is_sent_even_without_messages(self) -> None:
         assert msgspec.json.decode(self.encoded(b"{}")) == {"model": "claude", "stream": True}
+        thinking = {"thinking": self.BUDGET}
+        body = msgspec.json.decode(self.encoded(json.dumps(thinking).encode()))
+        assert body == {**thinking, "model": "claude", "stream": True}

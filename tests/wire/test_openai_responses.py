@@ -123,7 +123,7 @@ TOLD: dict[str, dict[str, Any]] = {
     },
     "quota": {"id": "resp_0quota", "model": GPT5, "failure": ("quota", None)},
     "rate_limited": {"id": "resp_0rate", "model": GPT5, "text": "Hel", "failure": ("rate_limited", None)},
-    "image_url": {"id": "resp_0image", "model": GPT5, "failure": ("invalid_request", None)},
+    "image_url": {"id": "resp_0image", "model": GPT5, "failure": ("unfit", None)},
     "hosted": {
         "id": "resp_0hosted",
         "model": GPT5,
@@ -313,7 +313,7 @@ class TestStream:
             ("image_content_policy_violation", "content_filter"),
             ("bio_policy", "content_filter"),
             ("misalignment_policy_violation", "content_filter"),
-            ("invalid_image_url", "invalid_request"),
+            ("invalid_image_url", "unfit"),
             ("image_too_large", "invalid_request"),
             ("vector_store_timeout", "server_error"),
             ("a_code_to_come", "server_error"),

@@ -509,7 +509,8 @@ class Dispatch:
         member, duration = attempt.member, now - attempt.started_at
         attempt.status = failure.status if attempt.status is None else attempt.status
         member.metrics.failed(failure, duration)
-        self._causes.append(Cause(member.name, failure.kind, failure.status, failure.message, failure.body))
+        said = failure.message, failure.body, failure.param
+        self._causes.append(Cause(member.name, failure.kind, failure.status, *said))
         self.events.append(
             AttemptFailed(
                 now,
@@ -615,8 +616,7 @@ class Dispatch:
 
     def _first_asked(self) -> Member:
         """Whose format could not say the request was not asked."""
-        asked = (attempt.member for attempt in self._attempts if not _is_unfit(attempt.outcome))
-        return next(asked)
+        return next(attempt.member for attempt in self._attempts if not _was_not_sent(attempt))
 
     # Bookkeeping
 
@@ -661,5 +661,6 @@ def _skip_entry(skipped: BackendSkipped, began: float) -> SkipEntry:
     return SkipEntry(skipped.backend, skipped.reason, until)
 
 
-def _is_unfit(outcome: Outcome | None) -> bool:
-    return isinstance(outcome, Failure) and outcome.kind is FailureKind.UNFIT
+def _was_not_sent(attempt: Attempt) -> bool:
+    outcome = attempt.outcome
+    return isinstance(outcome, Failure) and outcome.kind is FailureKind.UNFIT and outcome.status is None

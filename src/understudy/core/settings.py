@@ -499,22 +499,27 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """What holds for one member: its clocks and floor, and what is known of its model."""
+    """What holds for one member: its clocks and floor, and what is known of its model.
+
+    `answer_limit` is how many tokens it is asked for where a request does not say; 0 if nobody does.
+    """
 
     timeouts: Timeouts = Timeouts()
     tpm_threshold: int | None = None
     strict_events: bool = False
     error_rules: tuple[ErrorRule, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    answer_limit: int = 0
 
     @classmethod
-    def of(cls, layers: Layers) -> MemberSettings:
+    def of(cls, layers: Layers, answer_limit: int = 0) -> MemberSettings:
         return cls(
             timeouts=Timeouts.of(layers),
             tpm_threshold=layers.value("tpm_threshold"),
             strict_events=layers.value("strict_events"),
             error_rules=layers.value("error_rules") or (),
             facts=Facts.of({key: layers.value(key) for key in FACTS}),
+            answer_limit=answer_limit,
         )
 
 

@@ -39,8 +39,10 @@ __all__ = [
     "encode_request",
     "headers",
     "left_out",
+    "left_out_native",
     "path",
     "sniff",
+    "stateless",
 ]
 
 NAME = "openai"
@@ -60,6 +62,7 @@ EMPTY_REASONS = frozenset(
     }
 )
 
+_STATE = re.compile(rb'"reasoning_details"\s*:')
 _TAGGED = re.compile(rb'"data"\s*:\s*"understudy\.')
 _NO_FIELDS: Mapping[str, Any] = {}
 
@@ -109,7 +112,7 @@ def encode_request(
         return json.dumps(body, default=_plain, separators=(",", ":")).encode()
 
 
-def left_out(request: ChatRequest) -> tuple[str, ...]:
+def left_out(request: ChatRequest, defaults: Mapping[str, Any] = _NO_FIELDS) -> tuple[str, ...]:
     """Nothing: the neutral words are this format's own."""
     return ()
 
@@ -182,11 +185,31 @@ def encode_native(
     return msgspec.json.encode(body)
 
 
+def left_out_native(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
+    """Nothing: without its state a conversation asks for the same."""
+    return ()
+
+
+def stateless(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any] | None:
+    """The fields of a request that came in this format, without any state; None if there is none."""
+    if not _STATE.search(fields["messages"]):
+        return None
+    before = msgspec.json.decode(fields["messages"])
+    messages = [_without_details(message) for message in before]
+    if messages == before:
+        return None
+    return {**fields, "messages": msgspec.Raw(msgspec.json.encode(messages))}
+
+
+def _without_details(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name != "reasoning_details"}
+
+
 def _without_tagged(message: dict[str, Any]) -> dict[str, Any]:
     details = message.get("reasoning_details")
     if not isinstance(details, list):
         return message
-    bare = {name: value for name, value in message.items() if name != "reasoning_details"}
+    bare = _without_details(message)
     own = [entry for entry in details if not _is_tagged(entry)]
     return {**bare, "reasoning_details": own} if own else bare
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -39,8 +39,10 @@ __all__ = [
     "encode_request",
     "headers",
     "left_out",
+    "left_out_native",
     "path",
     "sniff",
+    "stateless",
 ]
 
 PATH = "/responses"
@@ -108,6 +110,26 @@ def encode_native(
     return msgspec.json.encode(body)
 
 
+def left_out_native(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
+    """Nothing: without its reasoning a conversation asks for the same."""
+    return ()
+
+
+def stateless(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any] | None:
+    """The fields of a request that came in this format, without any reasoning; None if there is none."""
+    if not _REASONING.search(fields["input"]):
+        return None
+    before = msgspec.json.decode(fields["input"])
+    items = [_without_id(item) for item in before if not _is_reasoning(item)]
+    if len(items) == len(before):
+        return None
+    return {**fields, "input": msgspec.Raw(msgspec.json.encode(items))}
+
+
+def _is_reasoning(item: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(item, dict) and item.get("type") == "reasoning"
+
+
 def _readable(given: list[Any], is_stateless: bool) -> list[Any]:
     """The input's items without what only a store, or another, could make sense of."""
     items = [item for item in given if not _is_unreadable(item)]
@@ -115,7 +137,7 @@ def _readable(given: list[Any], is_stateless: bool) -> list[Any]:
 
 
 def _is_unreadable(item: object) -> bool:
-    if not isinstance(item, dict) or item.get("type") != "reasoning":
+    if not _is_reasoning(item):
         return False
     state = item.get("encrypted_content")
     return not isinstance(state, str) or is_tagged(state)
