@@ -209,7 +209,7 @@ def test_an_unknown_bench_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "bench").write_text(text)
     told = subprocess.run(["bash", str(tmp_path / "bench"), "speed"], capture_output=True, text=True)
     assert told.returncode == 2
-    assert told.stderr.startswith("usage: scripts/bench core|library|gateway|import")
+    assert told.stderr.startswith("usage: scripts/bench core|translate|library|gateway|import")
 
 
 # Versions and pins
@@ -288,6 +288,7 @@ OFFENCES = [
     ("The fault provider", "faults/provider.py", "import understudy.core.outcome"),
     ("The fault provider", "faults/provider.py", "import understudy._version"),
     ("A wire format", "wire/sse.py", "import understudy.wire.refusal"),
+    ("A wire format", "wire/decoder.py", "import understudy.wire.openai_answer"),
     ("A wire format", "wire/misc.py", ""),
     ("A wire format", "wire/openai_client.py", "import understudy.wire.anthropic_client"),
     ("In the gateway", "gateway/http.py", "import understudy.gateway.app"),

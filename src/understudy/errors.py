@@ -116,13 +116,15 @@ NEVER_USABLE = frozenset((SkipReason.MISSING, SkipReason.NO_KEY))
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One failed attempt, as an error names it. `body` is the upstream's error body, masked."""
+    """One failed attempt, as an error names it. `body` is the upstream's error body, masked; `param` the
+    caller's field that could not be put into the backend's words."""
 
     backend: str
     kind: FailureKind
     status: int | None
     message: str
     body: bytes | None = None
+    param: str | None = None
 
     def __str__(self) -> str:
         return f"{self.backend}: {self.kind} ({self.message})"
@@ -146,7 +148,8 @@ class AttemptEntry:
 
     `outcome` is ``success``, ``refused`` (an empty answer that was accepted), or a failure kind.
     `duration` is None while the attempt runs; `first_content` is None if none came. `dropped_field` is
-    a request field that the backend refused to know: the request went out once more without it.
+    what the backend refused of the request, which went out once more without it: a field that it does not
+    know, or ``provider_state``.
     `left_out` are fields, and parts of messages, that the backend was never told of: its format has no word
     for them, or its model no use. `answer_limit` is the limit that the request's own was lowered to, in
     tokens, because the model gives no longer answers. `recovery` says how the attempt went on with an answer

@@ -1575,6 +1575,14 @@ class TestUnfit:
         assert type(error) is AllBackendsFailed
         assert [cause.kind for cause in error.causes] == ["unfit", "auth"]
 
+    def test_who_was_sent_it_and_found_it_unfit_was_the_first_that_was_asked(self) -> None:
+        walk = Stage("abc").begin()
+        walk.asks("a")
+        walk.fails("unfit", status=400)
+        walk.asks("b")
+        walk.fails("invalid_request", status=400)
+        walk.asks("c")
+
     def test_if_nobody_can_say_it_the_request_is_rejected(self) -> None:
         stage = Stage("ab")
         walk = stage.begin()

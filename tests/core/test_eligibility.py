@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.core.stage import Asking, Stage, takes
@@ -48,6 +50,15 @@ def test_the_reasons_come_in_the_order_of_how_long_they_last() -> None:
     assert check(stage) == Skip(SkipReason.CIRCUIT_OPEN, now + 30)
     stage.set(breaker={"enabled": False})
     assert check(stage) == Skip(SkipReason.LOW_TPM, None, 50.0)
+
+
+def test_the_limit_that_a_member_sets_itself_needs_its_place_in_the_window() -> None:
+    stage = Stage("a", members={"a": {"context_limit": 850}})
+    member = stage.member("a")
+    fit = Fit(Asking(tokens=900), stage.pool.members)
+    assert check(stage, fit=fit) is None
+    member.settings = replace(member.settings, answer_limit=86)
+    assert check(stage, fit=fit) == Skip(SkipReason.CONTEXT_LENGTH)
 
 
 @pytest.mark.parametrize("problem", [SkipReason.MISSING, SkipReason.NO_KEY])

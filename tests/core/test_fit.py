@@ -81,6 +81,13 @@ class TestWindow:
         window = Facts(context_limit=850, max_output=10)
         assert check(window, Asking(tokens=900, answer_limit=10**6)) is None
 
+    def test_where_the_request_sets_no_limit_the_members_own_counts(self) -> None:
+        window = Facts(context_limit=850, max_output=500)
+        unlimited = Fit(Asking(tokens=900), [])
+        assert unlimited.check(window, 85) is None
+        assert unlimited.check(window, 86) is SkipReason.CONTEXT_LENGTH
+        assert Fit(Asking(tokens=900, answer_limit=1), []).check(window, 86) is None
+
     def test_a_prompt_whose_bytes_fit_is_not_counted(self) -> None:
         asking = Asking(tokens=10**6, bytes=1000)
         assert check(Facts(context_limit=1000), asking) is None

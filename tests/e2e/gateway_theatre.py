@@ -1,4 +1,4 @@
-"""A theatre with a gateway at its door: real clients, a real server, two real providers, three views.
+"""A theatre with a gateway at its door: real clients, a real server, real providers, three views.
 
 What a client got is a `Reply`, byte by byte and read in its protocol's own words, or what an official SDK
 makes of it. What the providers saw is in their logs. What the balancer thinks is what the gateway tells at
@@ -13,15 +13,27 @@ import gc
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 import anthropic
+import httpx2
 import openai
 import uvicorn
 from uvicorn.server import ServerState
 
+from tests.e2e.gateway_replies import (
+    CLIENT_KEY,
+    PATHS,
+    PROTOCOLS,
+    QUESTION,
+    Event,
+    Protocol,
+    Reply,
+    asking,
+    authorized,
+    events_of,
+)
 from tests.e2e.theatre import SETTINGS
 from understudy import Balancer, LoadBalancerProfile, StandardProfile
 from understudy.faults import TEXT, FaultProvider, Request
@@ -32,195 +44,45 @@ from understudy.gateway.keys import Keys
 from understudy.gateway.profiles import Profiles, Served
 from understudy.runtime.ports import Transport
 
-Protocol = Literal["openai", "anthropic"]
-PROTOCOLS: tuple[Protocol, ...] = ("openai", "anthropic")
+__all__ = [
+    "CLIENT_KEY",
+    "MEMBER_KEYS",
+    "PATHS",
+    "PATIENT",
+    "PROTOCOLS",
+    "QUESTION",
+    "Event",
+    "Format",
+    "GatewayTheatre",
+    "Protocol",
+    "Reply",
+    "Visitor",
+    "asking",
+    "authorized",
+    "events_of",
+    "gateway_theatre",
+    "left_within_a_second",
+    "patient_theatre",
+    "visit",
+]
 
-CLIENT_KEY = "client-key-of-alice-0123456789"
-MEMBER_KEYS = {"lead": "sk-lead-0123456789abcdef", "second": "sk-second-0123456789abcdef"}
-QUESTION = "What happens when the lead falls silent?"
+Format = Literal["openai", "openai-responses", "anthropic", "gemini"]
+FORMATS: dict[Format | Protocol, Format] = {
+    "openai": "openai",
+    "openai-responses": "openai-responses",
+    "responses": "openai-responses",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+}
+
+NAMES = ("lead", "second", "third", "fourth")
+MEMBER_KEYS = {name: f"sk-{name}-0123456789abcdef" for name in NAMES}
 PATIENT = {
     "timeout_ms": 20000,
     "unary_timeout_ms": 20000,
     "stall_timeout_ms": 20000,
     "connect_timeout_ms": 5000,
 }
-PATHS: dict[Protocol, str] = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
-
-
-def asking(protocol: Protocol, *, stream: bool = False, **fields: Any) -> dict[str, Any]:
-    """A request's body. A stream asks for its usage."""
-    body: dict[str, Any] = {
-        "model": "evening",
-        "stream": stream,
-        "messages": [{"role": "user", "content": QUESTION}],
-    }
-    if protocol == "anthropic":
-        body["max_tokens"] = 1000
-    elif stream:
-        body["stream_options"] = {"include_usage": True}
-    return {**body, **fields}
-
-
-def authorized(protocol: Protocol, key: str = CLIENT_KEY) -> dict[str, str]:
-    """The headers by which each protocol's clients say who they are."""
-    if protocol == "anthropic":
-        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
-    return {"authorization": f"Bearer {key}"}
-
-
-# What a client got
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of a stream; `name` is ``message`` where the stream gives none."""
-
-    name: str
-    data: str
-
-    @property
-    def value(self) -> Any:
-        return json.loads(self.data)
-
-
-def events_of(body: bytes) -> list[Event]:
-    """The events that are complete; comments are none."""
-    events = []
-    for block in body.decode().split("\n\n")[:-1]:
-        lines = [line.partition(":") for line in block.split("\n") if not line.startswith(":")]
-        fields = [(name, value.removeprefix(" ")) for name, _, value in lines]
-        data = [value for name, value in fields if name == "data"]
-        if data:
-            name = next((value for name, value in fields if name == "event"), "message")
-            events.append(Event(name, "\n".join(data)))
-    return events
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer as it came over the wire. `whole`: its body ended as HTTP wants it."""
-
-    protocol: Protocol
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    whole: bool
-
-    @property
-    def is_stream(self) -> bool:
-        return self.headers.get("content-type", "").startswith("text/event-stream")
-
-    @property
-    def value(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def events(self) -> list[Event]:
-        return events_of(self.body)
-
-    @property
-    def dones(self) -> int:
-        """How often it says that this was all."""
-        if self.protocol == "openai":
-            return sum(event.data == "[DONE]" for event in self.events)
-        return sum(event.name == "message_stop" for event in self.events)
-
-    @property
-    def error(self) -> dict[str, Any] | None:
-        """The error object, in whichever place the protocol has it."""
-        error: dict[str, Any] | None
-        if not self.is_stream:
-            error = self.value.get("error")
-            return error
-        found = [value for value in self._values if "error" in value]
-        assert len(found) <= 1
-        return found[0]["error"] if found else None
-
-    @property
-    def text(self) -> str:
-        """All text; halves of one character that came in two events are joined."""
-        return "".join(self._texts).encode("utf-16", "surrogatepass").decode("utf-16")
-
-    @property
-    def tools(self) -> dict[int, tuple[str, str]]:
-        """Name and arguments of every tool call that a stream has begun, by its place."""
-        calls: dict[int, tuple[str, str]] = {}
-        for index, name, arguments in self._tool_pieces:
-            begun = calls.get(index, ("", ""))
-            calls[index] = (begun[0] + name, begun[1] + arguments)
-        return calls
-
-    @property
-    def ids(self) -> set[str]:
-        """The answers that this one is made of: one, if it is not glued together."""
-        if self.protocol == "openai":
-            return {value["id"] for value in self._values if value.get("choices")}
-        if not self.is_stream:
-            return {self.value["id"]}
-        return {value["message"]["id"] for value in self._values if value.get("type") == "message_start"}
-
-    @property
-    def model(self) -> str:
-        if self.protocol == "openai" or not self.is_stream:
-            return str(next(value["model"] for value in self._values if value.get("model")))
-        return str(next(value["message"]["model"] for value in self._values if "message" in value))
-
-    @property
-    def finish(self) -> str | None:
-        """The finish reason or stop reason."""
-        if self.protocol == "openai":
-            choices = (choice for value in self._values for choice in value.get("choices", ()))
-            return next((choice["finish_reason"] for choice in choices if choice.get("finish_reason")), None)
-        if not self.is_stream:
-            reason: str | None = self.value["stop_reason"]
-            return reason
-        deltas = (value["delta"] for value in self._values if value.get("type") == "message_delta")
-        return next((delta["stop_reason"] for delta in deltas), None)
-
-    @property
-    def output_tokens(self) -> int | None:
-        name = "completion_tokens" if self.protocol == "openai" else "output_tokens"
-        found = [value["usage"] for value in self._values if value.get("usage")]
-        return found[-1].get(name) if found else None
-
-    @property
-    def _values(self) -> list[dict[str, Any]]:
-        """The JSON objects that it consists of."""
-        if not self.is_stream:
-            return [self.value]
-        return [event.value for event in self.events if event.data.startswith("{")]
-
-    @property
-    def _texts(self) -> list[str]:
-        if self.protocol == "openai":
-            choices = [choice for value in self._values for choice in value.get("choices", ())]
-            parts = [choice.get("delta") or choice.get("message") for choice in choices]
-            return [part["content"] for part in parts if part and part.get("content")]
-        if not self.is_stream:
-            return [block["text"] for block in self.value["content"] if block["type"] == "text"]
-        return [delta["text"] for delta in self._deltas if delta.get("type") == "text_delta"]
-
-    @property
-    def _deltas(self) -> list[dict[str, Any]]:
-        return [value["delta"] for value in self._values if value.get("type") == "content_block_delta"]
-
-    @property
-    def _tool_pieces(self) -> list[tuple[int, str, str]]:
-        if self.protocol == "openai":
-            return [
-                (call["index"], call["function"].get("name") or "", call["function"].get("arguments") or "")
-                for value in self._values
-                for choice in value.get("choices", ())
-                for call in choice["delta"].get("tool_calls") or ()
-            ]
-        pieces = []
-        for value in self._values:
-            block, delta = value.get("content_block", {}), value.get("delta", {})
-            if block.get("type") == "tool_use":
-                pieces.append((value["index"], block["name"], ""))
-            elif delta.get("type") == "input_json_delta":
-                pieces.append((value["index"], "", delta["partial_json"]))
-        return pieces
 
 
 class Visitor:
@@ -295,33 +157,81 @@ async def visit(port: int, protocol: Protocol = "openai") -> AsyncIterator[Visit
         writer.transport.abort()
 
 
+class Tape(httpx2.AsyncByteStream):
+    """An answer as an SDK hears it; `to_the_end`: also what the SDK does not care to hear."""
+
+    def __init__(self, response: httpx2.Response, *, to_the_end: bool) -> None:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        self._response = response
+        self._stream = response.stream
+        self._source = aiter(response.stream)
+        self._body = b""
+        self._to_the_end = to_the_end
+        self._whole = False
+        response.stream = self
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._source:
+            self._body += piece
+            yield piece
+        self._whole = True
+
+    async def aclose(self) -> None:
+        if self._to_the_end and not self._whole:
+            async with asyncio.timeout(2):
+                async for _ in self:
+                    pass
+        await self._stream.aclose()
+
+    def reply(self, protocol: Protocol) -> Reply:
+        response = self._response
+        return Reply(protocol, response.status_code, dict(response.headers), self._body, self._whole)
+
+
 # The house
 
 
 class GatewayTheatre:
-    """The lead, the understudy, and the gateway that serves both as ``evening``.
+    """The providers, by the names of the members that lead to them, and the gateway that serves all of these
+    as ``evening``.
 
-    `openai` and `anthropic` are the official SDKs, as people set them up: a base URL and a key.
+    `openai` and `anthropic` are the official SDKs, as people set them up: a base URL and a key. They leave
+    when they have heard an error, unless `hears_to_the_end` is set: what comes after it is of interest too.
     """
 
-    def __init__(self, lead: FaultProvider, second: FaultProvider, gateway: Gateway, port: int) -> None:
-        self.lead = lead
-        self.second = second
+    hears_to_the_end = False
+
+    def __init__(self, providers: Mapping[str, FaultProvider], gateway: Gateway, port: int) -> None:
+        self.providers = providers
+        self.lead = providers["lead"]
+        self.second = providers["second"]
         self.gateway = gateway
         self.port = port
         self.origin = f"http://127.0.0.1:{port}"
+        self._tapes: list[Tape] = []
         self.openai = openai.AsyncOpenAI(
             base_url=f"{self.origin}/v1",
             api_key=CLIENT_KEY,
             max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(verify=False),
+            http_client=openai.DefaultAsyncHttpxClient(verify=False, event_hooks=self._hooks),
         )
         self.anthropic = anthropic.AsyncAnthropic(
             base_url=self.origin,
             api_key=CLIENT_KEY,
             max_retries=0,
-            http_client=anthropic.DefaultAsyncHttpxClient(verify=False),
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=False, event_hooks=self._hooks),
         )
+
+    @property
+    def _hooks(self) -> dict[str, Any]:
+        async def record(response: httpx2.Response) -> None:
+            self._tapes.append(Tape(response, to_the_end=self.hears_to_the_end))
+
+        return {"response": [record]}
+
+    def heard(self, protocol: Protocol) -> Reply:
+        """What the newest answer to an SDK was on the wire."""
+        return self._tapes[-1].reply(protocol)
 
     @property
     def evening(self) -> Served:
@@ -402,7 +312,7 @@ class GatewayTheatre:
             assert backend["in_flight"] == 0
             assert backend["requests"] == sum(backend[name] for name in ended)
         assert (self.evening.door.inside, self.evening.door.waiting) == (0, 0)
-        for provider in (self.lead, self.second):
+        for provider in self.providers.values():
             for request in provider.requests:
                 await provider.wait_settled(request)
 
@@ -431,11 +341,13 @@ def _put_aside_what_is_loaded() -> None:
 async def gateway_theatre(
     lead: str = "fine",
     second: str = "fine",
-    *,
-    speaks: Protocol | Sequence[Protocol] = "openai",
+    *others: str,
+    speaks: Format | Protocol | Sequence[Format | Protocol] = "openai",
     urls: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
     params: Mapping[str, Any] | None = None,
     member_settings: Mapping[str, Any] | None = None,
+    own_settings: Mapping[str, Mapping[str, Any]] | None = None,
     time_scale: float = 1.0,
     policy: str = "failover",
     transport: Transport | None = None,
@@ -445,24 +357,28 @@ async def gateway_theatre(
     comment_seconds: float = 0.0,
     **settings: Any,
 ) -> AsyncIterator[GatewayTheatre]:
-    """Open the house. `speaks` are the members' formats, `settings` the profile's over the short clocks."""
+    """Open the house, with a member for each script. `speaks` are their formats, by the names of formats or
+    of clients' protocols. `member_settings` are every member's, `own_settings` those of one by its name,
+    `settings` the profile's, over the short clocks.
+    """
     _put_aside_what_is_loaded()
     async with AsyncExitStack() as stack:
         providers = {
             name: await stack.enter_async_context(FaultProvider(script, time_scale=time_scale))
-            for name, script in {"lead": lead, "second": second}.items()
+            for name, script in zip(NAMES, (lead, second, *others), strict=False)
         }
-        formats = (speaks, speaks) if isinstance(speaks, str) else speaks
+        formats = [speaks] * len(providers) if isinstance(speaks, str) else speaks
         cast = [
             StandardProfile(
                 name,
-                spoken,
-                f"{name}-model",
+                FORMATS[spoken],
+                (models or {}).get(name, f"{name}-model"),
                 model_params=params or {},
                 settings={
                     "base-url": (urls or {}).get(name, provider.base_url),
                     "auth-key-env": name.upper(),
                     **(member_settings or {}),
+                    **(own_settings or {}).get(name, {}),
                 },
             )
             for (name, provider), spoken in zip(providers.items(), formats, strict=True)
@@ -478,17 +394,17 @@ async def gateway_theatre(
             comment_seconds=comment_seconds,
         )
         port = await stack.enter_async_context(_serving(gateway))
-        house = GatewayTheatre(providers["lead"], providers["second"], gateway, port)
+        house = GatewayTheatre(providers, gateway, port)
         stack.push_async_callback(house.close)
         yield house
         await house.check_nothing_is_left()
 
 
 def patient_theatre(
-    lead: str = "fine", second: str = "fine", **options: Any
+    lead: str = "fine", second: str = "fine", *others: str, **options: Any
 ) -> AbstractAsyncContextManager[GatewayTheatre]:
     """The same without a hurry, for tests that are about something else than clocks."""
-    return gateway_theatre(lead, second, **{**PATIENT, **options})
+    return gateway_theatre(lead, second, *others, **{**PATIENT, **options})
 
 
 @asynccontextmanager

@@ -323,10 +323,17 @@ async def test_f63_a_fallback_that_rejects_the_request_is_recorded_and_the_next_
 
 
 async def test_f63_a_first_member_that_rejects_the_request_is_believed() -> None:
-    async with theatre("says thinking-signature") as house:
+    async with theatre("says prefill") as house:
         show = await house.play()
         assert isinstance(show.error, RequestRejected)
         assert house.second.requests == []
+
+
+async def test_f63_one_that_cannot_read_what_others_thought_is_not() -> None:
+    async with theatre("says thinking-signature") as house:
+        show = await house.play()
+        assert show.attempts == [("lead", "unfit"), ("second", "success")]
+        assert house.stats().failures == 0
 
 
 async def test_a_provider_that_does_not_know_stream_options_is_asked_without() -> None:

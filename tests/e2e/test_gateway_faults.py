@@ -670,7 +670,6 @@ REJECTED = [
     ("openai-context", 400, "context_length"),
     ("anthropic-context", 400, "context_length"),
     ("prefill", 400, "invalid_request"),
-    ("thinking-signature", 400, "invalid_request"),
     ("openai-filter", 400, "content_filter"),
     ("azure-filter", 400, "content_filter"),
     ("openrouter-moderation", 400, "content_filter"),

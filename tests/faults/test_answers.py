@@ -52,6 +52,12 @@ async def test_tool_calls_instead_of_text_or_behind_it() -> None:
     assert len({call["id"] for call in both["message"]["tool_calls"]}) == 4
 
 
+async def test_tool_calls_that_go_on_where_an_answer_before_has_ended() -> None:
+    calls = (await play("tools 2 first=2")).json["choices"][0]["message"]["tool_calls"]
+    named = [(call["id"], call["function"]["name"]) for call in calls]
+    assert named == [("call_0002", "get_news"), ("call_0003", "get_weather")]
+
+
 async def test_arguments_that_are_no_json_with_a_proper_ending() -> None:
     answer = await stream("""tools arguments='{"city": ' split=3""")
     assert answer.finish == "tool_calls"

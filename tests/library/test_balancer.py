@@ -15,6 +15,7 @@ import pytest
 
 from tests.runtime.house import DONE, STOP, completion, delta, refusal, speech, stream
 from understudy import (
+    AllBackendsFailed,
     Balancer,
     BalancerClosed,
     ChatRequest,
@@ -245,6 +246,50 @@ async def test_usage_is_asked_for_only_where_the_provider_knows_the_field() -> N
         profile = StandardProfile("a", provider, "m", settings={"base-url": URLS["a"]})
         await Balancer(profile, clock=clock, transport=transport).stream("Hi").answer()
         assert (b"stream_options" in transport.requests[0].body) is asked
+
+
+def small(name: str, provider: str, **params: Any) -> StandardProfile:
+    """A member of whose model is known how much it takes and gives."""
+    settings = {"base-url": URLS[name], "context-limit": 1000, "max-output": 100}
+    return StandardProfile(name, provider, "m", model_params=params, settings=settings)
+
+
+async def test_what_a_member_asks_for_itself_is_no_longer_than_its_model_answers() -> None:
+    for provider, params, limit in (
+        ("openai", {}, None),
+        ("openai", {"max_tokens": 50}, 50),
+        ("openai", {"max_tokens": 500}, 100),
+        ("anthropic", {}, 100),
+        ("anthropic", {"max_tokens": 50}, 50),
+    ):
+        clock = ManualClock()
+        path = "/messages" if provider == "anthropic" else "/chat/completions"
+        transport = ScriptedTransport(clock, {URLS["a"] + path: [refusal(500)]})
+        lb = Balancer(small("a", provider, **params), clock=clock, transport=transport)
+        lb.set("failover_retry_count", 1)
+        with pytest.raises(AllBackendsFailed):
+            await lb.complete("Hi")
+        assert json.loads(transport.requests[0].body).get("max_tokens") == limit
+
+
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [
+        (small("a", "openai"), "auth"),
+        (small("a", "openai", max_tokens=100), "context_length"),
+        (small("a", "anthropic"), "context_length"),
+    ],
+)
+async def test_and_needs_its_place_in_the_window(lead: StandardProfile, told: str) -> None:
+    clock = ManualClock()
+    scripts = {"a": refusal(401), "b": completion("Hello")}
+    transport = ScriptedTransport(
+        clock, {f"{URLS[name]}/chat/completions": [reply] for name, reply in scripts.items()}
+    )
+    lb = Balancer(PAIR, [lead, member("b")], clock=clock, transport=transport)
+    answer = await lb.complete("word " * 1100)
+    first = answer.trail[0].to_dict()
+    assert (first["backend"], first.get("skipped") or first["outcome"]) == ("a", told)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 
 from understudy.runtime.backend import Backend, UnwritableRequest, WireFormat
 from understudy.wire import anthropic_client, anthropic_messages, gemini, openai_chat, openai_client
-from understudy.wire.chat import ChatRequest
+from understudy.wire.chat import ChatChunk, ChatRequest
 from understudy.wire.dialect import ClientRequest
+from understudy.wire.state import ProviderState
 
 KEY = "sk-of-the-member"
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -83,8 +84,20 @@ def test_what_cannot_be_written_is_the_callers_mistake() -> None:
 
 def test_so_is_what_cannot_be_translated() -> None:
     wrong = from_anthropic(messages=[{"role": "user", "content": [{"no": "type"}]}])
-    with pytest.raises(UnwritableRequest, match=r"messages\[0\]"):
+    with pytest.raises(UnwritableRequest, match=r"messages\[0\]") as caught:
         backend().encode(wrong, stream=False)
+    assert caught.value.param == "messages[0].content[0]"
+
+
+def test_so_is_what_is_nested_without_end_and_a_number_that_json_does_not_know() -> None:
+    nested: Any = "x"
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(UnwritableRequest, match="nested too deeply"):
+        backend().encode(ChatRequest(MESSAGES, {"metadata": nested}), stream=False)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(UnwritableRequest, match=f"temperature: {value} is no number"):
+            backend().encode(ChatRequest(MESSAGES, {"temperature": value}), stream=False)
 
 
 def test_what_its_format_cannot_say_is_said_so() -> None:
@@ -96,6 +109,92 @@ def test_what_its_format_cannot_say_is_said_so() -> None:
 
 def test_a_backend_shows_its_model_and_address_and_no_key() -> None:
     assert repr(backend()) == "<Backend a, ours at http://a.test/v1>"
+
+
+# State that only its issuer can read
+
+SEALED = ProviderState("anthropic", "signature", "EqQB", "Hm")
+
+
+def at(base_url: str, wire_format: WireFormat = ANTHROPIC) -> Backend:
+    return Backend("a", wire_format, base_url=base_url, model="ours")
+
+
+def answered(*states: ProviderState) -> ChatRequest:
+    said = {"role": "assistant", "content": "x", "provider_state": [state.to_dict() for state in states]}
+    return ChatRequest([*MESSAGES, said, *MESSAGES])
+
+
+def signed(made: Backend) -> ProviderState:
+    [state] = made.signed(ChatChunk(state=(SEALED,))).state
+    return state
+
+
+def test_an_origin_is_a_place_whatever_the_path_the_key_or_the_spelling() -> None:
+    made = at("https://a.test/v1")
+    assert at("https://A.test/other").origin == made.origin
+    assert len({at(url).origin for url in ("https://a.test", "http://a.test", "https://a.test:8000")}) == 3
+    assert "a.test" not in made.origin
+
+
+def test_what_a_backend_issues_bears_its_origin() -> None:
+    made = at("https://a.test/v1")
+    assert signed(made) == ProviderState("anthropic", "signature", "EqQB", "Hm", origin=made.origin)
+    plain = ChatChunk("x")
+    assert made.signed(plain) is plain
+
+
+def test_a_backend_gets_its_own_state_and_none_of_the_same_format_from_elsewhere() -> None:
+    here, there = at("https://a.test/v1"), at("https://b.test/v1")
+    request = answered(signed(there), signed(here))
+    for made in (here, there):
+        [_, said, _] = encoded(made, request)["messages"]
+        assert [block["type"] for block in said["content"]] == ["thinking", "text"]
+    assert len(encoded(here, answered(signed(there)))["messages"][1]["content"]) == 1
+
+
+def test_state_of_unknown_origin_goes_to_whoever_speaks_its_format() -> None:
+    assert encoded(at("https://a.test/v1"), answered(SEALED))["messages"][1]["content"][0] == {
+        "type": "thinking",
+        "thinking": "Hm",
+        "signature": "EqQB",
+    }
+
+
+def test_a_request_can_be_had_without_state() -> None:
+    made = at("https://a.test/v1")
+    request = made.stateless(answered(SEALED))
+    assert request == ChatRequest([*MESSAGES, {"role": "assistant", "content": "x"}, *MESSAGES])
+    thinking = {"type": "thinking", "thinking": "Hm", "signature": "EqQB"}
+    native = from_anthropic(messages=[*MESSAGES, {"role": "assistant", "content": [thinking]}], top_k=3)
+    stateless = made.stateless(native)
+    assert isinstance(stateless, ClientRequest)
+    assert encoded(made, stateless) == {**encoded(made, native), "messages": MESSAGES}
+
+
+@pytest.mark.parametrize("request_", [from_anthropic(), from_openai(), ChatRequest(MESSAGES)])
+def test_of_one_that_has_none_there_is_nothing_to_leave_out(request_: ChatRequest | ClientRequest) -> None:
+    assert at("https://a.test/v1").stateless(request_) is None
+
+
+def test_what_is_no_message_is_left_to_the_encoder() -> None:
+    odd = ChatRequest(["odd", *answered(SEALED).messages])  # type: ignore[list-item]
+    made = at("https://a.test/v1", OPENAI)
+    assert encoded(made, odd)["messages"][0] == "odd"
+    stateless = made.stateless(odd)
+    assert isinstance(stateless, ChatRequest)
+    assert stateless.messages[:2] == ["odd", *MESSAGES]
+
+
+def test_thinking_that_others_answers_leave_no_room_for_is_named() -> None:
+    use = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    turns = [
+        *MESSAGES,
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c"}]},
+    ]
+    request = from_anthropic(messages=turns, thinking={"type": "enabled", "budget_tokens": 2048})
+    assert at("https://a.test/v1").left_out(request) == ("thinking",)
 
 
 # Headers

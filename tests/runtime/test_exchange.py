@@ -16,6 +16,7 @@ from tests.runtime.house import (
     STOP,
     USAGE,
     House,
+    Show,
     completion,
     delta,
     event,
@@ -44,6 +45,7 @@ from understudy.simulate.scripted_transport import Piece, Reply
 from understudy.wire import anthropic_client, anthropic_messages, openai_client
 from understudy.wire.chat import ChatRequest
 from understudy.wire.needs import Needs
+from understudy.wire.state import ProviderState
 from understudy.wire.tokens import MESSAGE, estimate
 
 ONCE = RetrySettings(count=1)
@@ -389,6 +391,142 @@ async def test_a_backend_that_complains_again_is_taken_at_its_word() -> None:
     show = await house.play()
     assert isinstance(show.error, RequestRejected)
     assert len(house.transport.requests) == 2
+
+
+def answered_before() -> ChatRequest:
+    state = ProviderState("anthropic", "signature", "EqQB", "Hm").to_dict()
+    said = {"role": "assistant", "content": "x", "provider_state": [state]}
+    return ChatRequest([{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "And?"}])
+
+
+def messages(*events: dict[str, Any]) -> Reply:
+    """A stream of Anthropic's."""
+    return stream(*(b"data: " + json.dumps(one).encode() + b"\n\n" for one in events))
+
+
+BEGIN: dict[str, Any] = {"type": "message_start", "message": {"id": "m", "model": "m", "usage": {}}}
+SAY: dict[str, Any] = {
+    "type": "content_block_delta",
+    "index": 0,
+    "delta": {"type": "text_delta", "text": "Hello"},
+}
+ANSWER = messages(BEGIN, SAY, {"type": "message_stop"})
+WHOLE = Reply(
+    headers=JSON_HEADERS,
+    pieces=[
+        b'{"type": "message", "content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn"}'
+    ],
+)
+UNREADABLE = "messages.1.content.0: Invalid `signature` in `thinking` block"
+COMPLAINT = {"type": "error", "error": {"type": "invalid_request_error", "message": UNREADABLE}}
+IN_STREAM = messages(BEGIN, COMPLAINT)
+IN_WHOLE = Reply(headers=JSON_HEADERS, pieces=[json.dumps(COMPLAINT).encode()])
+CLAUDE = [anthropic_messages]
+
+
+class TestState:
+    """Rule 7: state that a backend can't read."""
+
+    @pytest.mark.parametrize(
+        ("refused", "answer", "streamed"),
+        [
+            (refusal(400, UNREADABLE), ANSWER, True),
+            (refusal(400, UNREADABLE), WHOLE, False),
+            (IN_STREAM, ANSWER, True),
+            (IN_WHOLE, ANSWER, True),
+            (IN_WHOLE, WHOLE, False),
+        ],
+        ids=["stream", "unary", "in a stream", "instead of a stream", "in a unary answer"],
+    )
+    async def test_is_left_out_this_once_within_the_attempt(
+        self, refused: Reply, answer: Reply, streamed: bool
+    ) -> None:
+        house = House([refused, answer, answer], formats=CLAUDE)
+        show = Show(house.engine.call(answered_before(), stream=streamed))
+        await house.clock.advance(0)
+        assert show.text == "Hello"
+        (entry,) = show.trail
+        assert isinstance(entry, AttemptEntry)
+        assert (entry.outcome, entry.dropped_field, entry.status) == ("success", "provider_state", 200)
+        assert [b"EqQB" in request.body for request in house.transport.requests] == [True, False]
+        assert house.members[0].metrics.requests == 1
+        Show(house.engine.call(answered_before(), stream=streamed))
+        await house.clock.advance(0)
+        assert b"EqQB" in house.transport.requests[-1].body, "another conversation may be its own"
+        house.check()
+
+    async def test_who_complains_again_is_not_asked_again_but_the_next_one_is(self) -> None:
+        house = House(refusal(400, UNREADABLE), speech("Hello"), formats=CLAUDE)
+        show = Show(house.engine.call(answered_before(), stream=True))
+        await house.clock.advance(0)
+        assert show.outcomes == [("a", "unfit"), ("b", "success")]
+        assert len(house.transport.requests) == 3
+        assert house.members[0].metrics.failures == 0
+        house.check()
+
+    async def test_if_nobody_is_left_the_complaint_goes_to_the_caller(self) -> None:
+        house = House(refusal(400, UNREADABLE), formats=CLAUDE)
+        show = Show(house.engine.call(answered_before(), stream=True))
+        await house.clock.advance(0)
+        assert isinstance(show.error, RequestRejected)
+        assert show.error.status == 400
+        assert UNREADABLE.encode() in (show.error.body or b"")
+
+    async def test_a_request_without_any_is_not_sent_again(self) -> None:
+        house = House(refusal(400, UNREADABLE), speech("Hello"), formats=CLAUDE)
+        assert (await house.play()).outcomes == [("a", "unfit"), ("b", "success")]
+        assert len(house.transport.requests) == 2
+
+    async def test_what_was_said_of_an_answer_that_did_not_come_is_forgotten(self) -> None:
+        first: dict[str, Any] = {
+            **BEGIN,
+            "message": {"id": "m", "model": "other", "usage": {"input_tokens": 90}},
+        }
+        blank = {**SAY, "delta": {"type": "text_delta", "text": " "}}
+        house = House([messages(first, blank, COMPLAINT), ANSWER], formats=CLAUDE)
+        show = Show(house.engine.call(answered_before(), stream=True))
+        await house.clock.advance(0)
+        assert (show.text, show.call.model) == ("Hello", "m")
+        assert show.call.usage is not None
+        assert show.call.usage.output_tokens == 2
+        house.check()
+
+    async def test_after_content_nothing_is_asked_again(self) -> None:
+        house = House([messages(BEGIN, SAY, COMPLAINT), ANSWER], formats=CLAUDE)
+        show = Show(house.engine.call(answered_before(), stream=True))
+        await house.clock.advance(0)
+        assert isinstance(show.error, StreamInterrupted)
+        assert show.text == "Hello"
+        assert len(house.transport.requests) == 1
+
+    async def test_two_things_may_be_left_out(self) -> None:
+        details = [{"type": "reasoning.encrypted", "data": "EqQB"}]
+        turns = [{"role": "assistant", "content": "x", "reasoning_details": details}]
+        body = json.dumps({"model": "m", "stream": True, "messages": turns}).encode()
+        house = House([refusal(400, "stream_options"), refusal(400, UNREADABLE), speech("Hello")])
+        show = Show(house.engine.call(openai_client.read_request(body), stream=True))
+        await house.clock.advance(0)
+        (entry,) = show.trail
+        assert isinstance(entry, AttemptEntry)
+        assert (entry.outcome, entry.dropped_field) == ("success", "stream_options, provider_state")
+        assert sent(house)["messages"] == [{"role": "assistant", "content": "x"}]
+
+    @pytest.mark.parametrize("streamed", [True, False])
+    async def test_of_an_answer_bears_where_it_came_from(self, streamed: bool) -> None:
+        block = {"type": "redacted_thinking", "data": "Emw"}
+        begin = {"type": "content_block_start", "index": 0, "content_block": block}
+        whole = json.dumps({"type": "message", "content": [block, {"type": "text", "text": "Hello"}]})
+        reply = (
+            messages(BEGIN, begin, SAY, {"type": "message_stop"})
+            if streamed
+            else Reply(headers=JSON_HEADERS, pieces=[whole.encode()])
+        )
+        house = House(reply, formats=CLAUDE)
+        show = await house.play(stream=streamed)
+        [state] = [state for chunk in show.chunks for state in chunk.state]
+        assert state == ProviderState(
+            "anthropic", "redacted_thinking", "Emw", origin=house.backends["a"].origin
+        )
 
 
 # Shapes and encodings

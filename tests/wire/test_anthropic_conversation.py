@@ -312,6 +312,8 @@ class TestMistakes:
             ({"metadata": {"user_id": 7}}, "metadata.user_id"),
             ({"thinking": {}}, "thinking"),
             ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format"),
+            ({"output_config": {"format": {"type": "odd", "schema": {}}}}, "output_config.format.type"),
+            ({"tools": [TOOL], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
             ({"mcp_servers": [{"url": "https://example.org"}]}, "mcp_servers"),
             ({"tools": 7}, "tools"),
             ({"tools": [7]}, "tools[0]"),

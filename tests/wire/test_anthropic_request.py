@@ -131,6 +131,14 @@ class TestParts:
         assert self.source("data:image/png;base64,iVBO") == coded
         assert self.source("data:image/png;charset=x;base64,iVBO") == coded
 
+    @pytest.mark.parametrize("kind", ["image/tiff", "image/heic", "application/pdf", ""])
+    def test_an_image_of_a_type_that_anthropic_does_not_take_is_an_error(self, kind: str) -> None:
+        with pytest.raises(ValueError, match=f"image_url.url: Anthropic takes no images of type '{kind}'"):
+            self.source(f"data:{kind};base64,iVBO")
+
+    def test_a_jpeg_has_two_names(self) -> None:
+        assert self.source("data:image/jpg;base64,iVBO")["media_type"] == "image/jpeg"
+
     @pytest.mark.parametrize("url", ["data:image/png,raw", "ftp://example.org/a", "", None])
     def test_an_image_anywhere_else_is_an_error(self, url: object) -> None:
         with pytest.raises(ValueError, match=r"base64 data URI|must be a string"):
@@ -159,10 +167,23 @@ class TestParts:
         }
 
     @pytest.mark.parametrize(
-        "file", [{"file_id": "file-1"}, {"file_data": 7}, {"file_data": "data:text/plain;base64,/w=="}]
+        ("file", "said"),
+        [
+            ({"file_id": "file-1"}, "by their id"),
+            ({"file_data": 7}, "file.file_data must be a string"),
+            ({"file_data": "data:text/plain;base64,/w=="}, "file.file_data: a text file must be base64"),
+            (
+                {"file_data": "data:text/plain;base64,no base64!"},
+                "file.file_data: a text file must be base64",
+            ),
+            ({"file_data": "data:application/zip;base64,AA=="}, "takes no files of type 'application/zip'"),
+            ({"file_data": "JVBE"}, "file.file_data: neither an http address nor a base64 data URI"),
+            ({"file_url": 7}, "file.file_url must be a string"),
+            ({"file_url": "file:///etc/passwd"}, "file.file_url: no http address"),
+        ],
     )
-    def test_another_file_is_an_error(self, file: dict[str, object]) -> None:
-        with pytest.raises(ValueError, match=r"by their id|must be a string|base64 of UTF-8"):
+    def test_another_file_is_an_error(self, file: dict[str, object], said: str) -> None:
+        with pytest.raises(ValueError, match=said):
             self.document(**file)
 
     def test_a_file_by_its_address_is_a_document(self) -> None:
@@ -186,8 +207,9 @@ class TestTools:
 
     def test_results_come_first_in_their_turn(self) -> None:
         image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
-        said = body(user("a"), tool("c1", [text("x"), image]), tool("c2", ""), user("b"))
-        [turn] = said["messages"]
+        calls = assistant(None, call("f"), call("f", "{}", "c2"))
+        said = body(calls, user("a"), tool("c1", [text("x"), image]), tool("c2", ""), user("b"))
+        [_, turn] = said["messages"]
         assert turn["content"] == [
             {
                 "type": "tool_result",
@@ -234,6 +256,36 @@ class TestTools:
             {"name": "f", "input_schema": {"type": "object", "properties": {}}},
         ]
         assert "tools" not in body(tools=[])
+
+    @pytest.mark.parametrize(
+        ("parameters", "schema"),
+        [
+            (None, {"type": "object", "properties": {}}),
+            ({}, {"type": "object", "properties": {}}),
+            ({"properties": {"x": {}}}, {"type": "object", "properties": {"x": {}}}),
+            (
+                {"type": ["object", "null"], "$ref": "#/$defs/x"},
+                {"type": ["object", "null"], "$ref": "#/$defs/x"},
+            ),
+        ],
+    )
+    def test_a_schema_is_an_objects(self, parameters: object, schema: object) -> None:
+        tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+        assert body(tools=[tool])["tools"][0]["input_schema"] == schema
+
+    @pytest.mark.parametrize(
+        ("parameters", "said"),
+        [
+            ("x", "the parameters of f must be an object"),
+            ([], "the parameters of f must be an object"),
+            ({"oneOf": [{}]}, "the parameters of f: Anthropic takes no oneOf at the top"),
+            ({"type": "object", "anyOf": [{}]}, "Anthropic takes no anyOf at the top"),
+            ({"allOf": []}, "Anthropic takes no allOf at the top"),
+        ],
+    )
+    def test_another_schema_is_an_error(self, parameters: object, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            body(tools=[{"type": "function", "function": {"name": "f", "parameters": parameters}}])
 
     @pytest.mark.parametrize(
         "wrong", [{"type": "custom", "custom": {}}, 7, {"function": {}}, {"type": "function"}]
@@ -333,10 +385,31 @@ class TestFields:
             ({"service_tier": "auto"}, ""),
             ({"temperature": 0.5, "top_k": 3}, ""),
             ({"temperature": 0.5, "top_k": 3, "reasoning_effort": "low"}, "temperature top_k"),
+            ({"top_p": 0.5, "reasoning_effort": "low"}, "top_p"),
+            ({"top_p": 0.96, "reasoning_effort": "low"}, ""),
+            ({"reasoning_effort": "none", "modalities": ["text"]}, ""),
+            ({"reasoning_effort": "extreme", "temperature": 0.5}, "reasoning_effort"),
+            ({"reasoning_effort": "low", "max_tokens": 100, "temperature": 0.5}, "reasoning_effort"),
+            (
+                {"reasoning_effort": "low", "tools": [FUNCTION], "tool_choice": "required", "top_k": 3},
+                "reasoning_effort",
+            ),
+            ({"modalities": ["image"]}, "modalities"),
         ],
     )
     def test_what_is_left_out_is_named(self, fields: dict[str, Any], names: str) -> None:
         assert left_out(ChatRequest((user("Hi"),), fields)) == tuple(names.split())
+
+    def test_what_is_left_out_beside_the_defaults_is_named(self) -> None:
+        request = ChatRequest((user("Hi"),), {"temperature": 0.5, "reasoning_effort": "low", "max_tokens": 9})
+        assert left_out(request, {"thinking": {"type": "adaptive"}}) == ("temperature",)
+        assert left_out(request, {"thinking": {"type": "disabled"}}) == ("reasoning_effort",)
+        alone = ChatRequest((user("Hi"),), {"temperature": 0.5})
+        assert left_out(alone, {"thinking": {"type": "enabled", "budget_tokens": 2048}}) == ("temperature",)
+
+    def test_the_detail_of_an_image_is_left_out_and_named(self) -> None:
+        detailed = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}}
+        assert left_out(ChatRequest((user([detailed]),))) == ("messages[].detail",)
 
     def test_what_is_left_out_of_messages_is_named(self) -> None:
         state = ProviderState("anthropic", "signature", "s", "Hm").to_dict()
@@ -393,7 +466,7 @@ class TestThinking:
     def test_none_is_none(self) -> None:
         assert "thinking" not in body(reasoning_effort="none", defaults=ADAPTIVE)
 
-    @pytest.mark.parametrize("effort", ["immense", 7, None])
+    @pytest.mark.parametrize("effort", ["immense", None])
     def test_an_unknown_effort_says_nothing(self, effort: object) -> None:
         assert body(reasoning_effort=effort, defaults=ADAPTIVE)["thinking"] == {"type": "adaptive"}
         assert "thinking" not in body(reasoning_effort=effort)
@@ -444,7 +517,6 @@ class TestThinking:
         foreign = {**state.to_dict(), "issuer": "gemini"}
         called = assistant(None, call("f"), provider_state=[foreign])
         assert "thinking" not in body(user("a"), called, tool("c1", "x"), reasoning_effort="low")
-        assert "thinking" not in body(tool("c1", "x"), reasoning_effort="low")
 
     def test_thoughts_come_first_in_their_turn(self) -> None:
         states = [
@@ -463,8 +535,37 @@ class TestThinking:
         with pytest.raises(ValueError, match="provider_state: Expected `array`"):
             body(user("a"), assistant("b", provider_state="odd"))
 
-    def test_no_messages_are_no_tool_use(self) -> None:
-        assert body({"role": "system", "content": "a"}, reasoning_effort="low")["messages"] == []
+
+class TestNothingToSay:
+    @pytest.mark.parametrize(
+        "messages", [({"role": "system", "content": "a"},), (user(" "),), (user([]), assistant(None))]
+    )
+    def test_a_conversation_without_a_word_is_an_error(self, messages: Any) -> None:
+        with pytest.raises(ValueError, match=r"not empty \(messages\)"):
+            body(*messages)
+
+
+class TestUnsayable:
+    """What `unsayable` lists."""
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"audio": {"voice": "alloy", "format": "wav"}, "modalities": ["text", "audio"]},
+            {"modalities": ["text", "audio"]},
+            {"functions": [{"name": "f"}]},
+            {"function_call": "auto"},
+        ],
+    )
+    def test_is_an_error(self, fields: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="Anthropic has nothing like"):
+            body(**fields)
+        with pytest.raises(ValueError, match="Anthropic has nothing like"):
+            left_out(ChatRequest((user("Hi"),), {"reasoning_effort": "low", **fields}))
+
+    def test_so_is_a_call_of_the_old_kind(self) -> None:
+        with pytest.raises(ValueError, match="function_call: it wants tool_calls"):
+            body(user("Hi"), assistant(None, function_call={"name": "f", "arguments": "{}"}))
 
 
 # What both formats can say comes back as it was.

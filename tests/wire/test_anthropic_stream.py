@@ -68,6 +68,11 @@ class TestBlocks:
         assert told(writer.write(ChatChunk(finish_reason="tool_calls"))) == ["3 end"]
         assert told(writer.end(None)) == ["message_delta", "message_stop"]
 
+    def test_nothing_stands_before_the_messages_start(self) -> None:
+        for first in (ChatChunk(" "), ChatChunk(state=(ProviderState("a", "k", "v"),))):
+            assert told(stream().write(first))[0] == "message_start"
+        assert stream().write(ChatChunk(id="", model="")) == b"", "Azure's event about the prompt"
+
     def test_state_ends_the_thought_that_it_vouches_for(self) -> None:
         writer = stream()
         own = ProviderState("anthropic", "signature", "EqQB", "Hm")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from understudy.wire.chat import (
@@ -11,6 +13,7 @@ from understudy.wire.chat import (
     Usage,
     estimate_tokens,
 )
+from understudy.wire.state import ProviderState
 
 MESSAGES = ({"role": "user", "content": "Hi"},)
 
@@ -83,6 +86,30 @@ def test_what_is_content(chunk: ChatChunk) -> None:
 )
 def test_what_is_not(chunk: ChatChunk) -> None:
     assert not chunk.has_content
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"id": "i"},
+        {"model": "m"},
+        {"finish_reason": "stop"},
+        {"text": " "},
+        {"reasoning": " "},
+        {"refusal": " "},
+        {"tool_calls": (ToolCallDelta(0),)},
+        {"audio": {"id": "a"}},
+        {"annotations": ({},)},
+        {"logprobs": ({},)},
+        {"state": (ProviderState("a", "k", "v"),)},
+    ],
+)
+def test_whatever_is_known_or_said_is_of_an_answer(known: dict[str, Any]) -> None:
+    assert ChatChunk(**known).is_of_an_answer
+
+
+def test_an_event_about_something_else_is_not() -> None:
+    assert not ChatChunk(id="", model="", raw=b'{"prompt_filter_results":[]}').is_of_an_answer
 
 
 @pytest.mark.parametrize(("characters", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (400, 100)])

@@ -113,6 +113,31 @@ class TestClientRequest:
             (openai_client, {"seed": 1, "top_k": 4, "anything": "else"}, ()),
             (anthropic_client, {"top_k": 4, "temperature": 0, "container": "c"}, ("top_k", "container")),
             (anthropic_client, {"top_k": None, "container": "", "metadata": {}}, ()),
+            (
+                anthropic_client,
+                {
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [
+                                {
+                                    "type": "document",
+                                    "source": {"type": "text", "media_type": "text/plain", "data": "a"},
+                                    "citations": {"enabled": True},
+                                },
+                                {"type": "text", "text": '"citations": {"enabled": true'},
+                            ],
+                        }
+                    ],
+                    "mood": "dark",
+                },
+                ("mood", "messages[].citations"),
+            ),
+            (
+                anthropic_client,
+                {"messages": [{"role": "user", "content": '"citations": {"enabled": true'}]},
+                (),
+            ),
             (responses_client, {"metadata": {"a": "b"}, "truncation": "auto"}, ("metadata", "truncation")),
             (responses_client, {"metadata": {}, "store": False, "temperature": 1}, ()),
         ],

@@ -384,13 +384,6 @@ class TestStream:
             "finishReason MALFORMED_FUNCTION_CALL: call f(key='***', note='prompt is too long')"
         )
 
-    def test_an_isolated_malformed_event_is_dropped(self) -> None:
-        decoder = StreamDecoder()
-        items = decoded([text("a"), GARBAGE, text("b"), GARBAGE, text("c"), STOP], decoder)
-        assert summary(items) == {"text": "abc", "malformed": 2, "finish_reason": "stop"}
-        assert decoder.malformed == 2
-        assert decoder.finished
-
     @pytest.mark.parametrize(
         "before", [b"", text("a") + GARBAGE, CALL], ids=["first", "second in a row", "after a call"]
     )
@@ -399,27 +392,9 @@ class TestStream:
         assert isinstance(failure, Failure)
         assert failure.kind is FailureKind.PROTOCOL
 
-    def test_strict_drops_nothing(self) -> None:
-        failure = decoded([text("a") + GARBAGE], StreamDecoder(strict=True))[-1]
-        assert isinstance(failure, Failure)
-
     @pytest.mark.parametrize("data", [b"data: [1]\n\n", b'data: {"candidates":7}\n\n', b"data: 1\n\n"])
     def test_json_that_is_no_response_is_malformed(self, data: bytes) -> None:
         assert isinstance(decoded([text("a") + data])[-1], Malformed)
-
-    def test_an_event_beyond_the_limit_is_a_failure(self) -> None:
-        [failure] = decoded([b"data: " + b"x" * (33 << 20)])
-        assert isinstance(failure, Failure)
-        assert failure.kind is FailureKind.PROTOCOL
-
-    def test_repr_shows_the_state(self) -> None:
-        decoder = StreamDecoder()
-        assert repr(decoder) == "<StreamDecoder open, finish_reason None, 0 malformed>"
-        decoder.feed(said(finishReason="MAX_TOKENS") + GARBAGE + b"data: [DONE]\n\n")
-        assert repr(decoder) == "<StreamDecoder done, finish_reason length, 1 malformed>"
-        decoder = StreamDecoder()
-        decoder.feed(GARBAGE)
-        assert repr(decoder) == "<StreamDecoder failed, finish_reason None, 1 malformed>"
 
 
 class TestUnary:

@@ -15,7 +15,7 @@ from understudy.core.facts import Facts, Feature, Tokenizer
 from understudy.wire import anthropic_client, openai_client, responses_client
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest, Dialect
-from understudy.wire.needs import Needs, Request, suited
+from understudy.wire.needs import Needs, Request, own_limit, suited, suited_params
 from understudy.wire.tokens import ATTACHMENT, MESSAGE, estimate
 
 USER = {"role": "user", "content": "Hi"}
@@ -458,9 +458,72 @@ class TestSuited:
         assert found.left_out == ()
         assert "reasoning_effort" in found.request.fields
 
+    def test_nor_of_clearing_its_thoughts_away(self) -> None:
+        managed = {"edits": [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]}
+        asked = anthropic(thinking={"type": "adaptive"}, context_management=managed)
+        found = for_member(asked, SILENT)
+        assert found.left_out == ("thinking",)
+        assert bytes(found.request.fields["context_management"]) == (
+            b'{"edits":[{"type":"clear_tool_uses_20250919"}]}'
+        )
+        assert for_member(anthropic(context_management=managed), SILENT).left_out == ()
+
     def test_both_at_once(self) -> None:
         request = anthropic(max_tokens=9000, thinking={"type": "enabled", "budget_tokens": 5000})
         found = for_member(request, Facts(supports=takes(), max_output=4096))
         assert (found.left_out, found.answer_limit) == (("thinking",), 4096)
         assert "thinking" not in found.request.fields
         assert Feature.REASONING in Needs(request).features
+
+
+class TestParams:
+    """What a member adds to requests itself."""
+
+    @pytest.mark.parametrize(
+        ("params", "limit"),
+        [
+            ({}, 0),
+            ({"temperature": 1, "max_tokens": None}, 0),
+            ({"max_tokens": 7}, 7),
+            ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
+            ({"max_output_tokens": 7}, 7),
+            ({"generationConfig": {"maxOutputTokens": 7, "topK": 3}}, 7),
+            ({"generationConfig": {"topK": 3}}, 0),
+            ({"generationConfig": None, "max_tokens": "many"}, 0),
+        ],
+    )
+    def test_the_longest_answer_that_they_ask_for_is_told_in_any_formats_words(
+        self, params: dict[str, Any], limit: int
+    ) -> None:
+        assert own_limit(params) == limit
+
+    @pytest.mark.parametrize(
+        ("params", "told"),
+        [
+            ({"max_tokens": 9000}, {"max_tokens": 4096}),
+            ({"max_output_tokens": 9000, "top_p": 1}, {"max_output_tokens": 4096, "top_p": 1}),
+            (
+                {"generationConfig": {"maxOutputTokens": 9000, "topK": 3}},
+                {"generationConfig": {"maxOutputTokens": 4096, "topK": 3}},
+            ),
+            (
+                {"max_tokens": 9000, "generationConfig": {"topK": 3}},
+                {"max_tokens": 4096, "generationConfig": {"topK": 3}},
+            ),
+            (
+                {"max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 8000}},
+                {"max_tokens": 4096, "thinking": {"type": "enabled", "budget_tokens": 2048}},
+            ),
+        ],
+    )
+    def test_a_longer_answer_than_the_model_gives_is_asked_for_at_its_length(
+        self, params: dict[str, Any], told: dict[str, Any]
+    ) -> None:
+        assert suited_params(params, SHORT) == told
+        assert suited_params(params, Facts()) == params
+        assert suited_params(told, SHORT, unasked=8192) == told
+
+    def test_so_is_the_one_that_a_format_asks_for_by_itself(self) -> None:
+        assert suited_params({}, SHORT, unasked=8192) == {"max_tokens": 4096}
+        assert suited_params({}, SHORT, unasked=4096) == {}
+        assert suited_params({}, SHORT) == {}

@@ -326,7 +326,7 @@ class TestWrittenStream:
         said, citing, end = heard(writer.write(told, native=False))
         assert said.choices[0].logprobs is not None
         assert said.choices[0].logprobs.to_dict() == {"content": [entry], "refusal": None}
-        assert citing.choices[0].delta.to_dict() == {"annotations": [cited]}
+        assert citing.choices[0].delta.to_dict() == {"annotations": [{"index": 0, **cited}]}
         assert (said.service_tier, end.service_tier) == (None, "flex")
 
     def test_state_goes_out_as_details_of_the_reasoning(self) -> None:
@@ -335,8 +335,31 @@ class TestWrittenStream:
         assert chunk.choices[0].delta.to_dict() == {
             "role": "assistant",
             "reasoning_content": "Hm",
-            "reasoning_details": DETAILS,
+            "reasoning_details": [{"index": at, **detail} for at, detail in enumerate(DETAILS)],
         }
+
+    def test_the_official_sdk_puts_lists_together_that_come_bit_by_bit(self) -> None:
+        place = {"title": "A", "start_index": 0, "end_index": 1}
+        pages = [{"type": "url_citation", "url_citation": {"url": url, **place}} for url in ("a", "b", "c")]
+        told = [
+            ChatChunk("a", state=STATES[:1], annotations=tuple(pages[:1])),
+            ChatChunk("b", state=STATES[1:]),
+            ChatChunk("b", index=1, annotations=tuple(pages[:1])),
+            ChatChunk("c", annotations=tuple(pages[1:])),
+            ChatChunk(finish_reason="stop"),
+            ChatChunk(finish_reason="stop", index=1),
+        ]
+        writer = dialect.StreamWriter(request())
+        data = writer.write(told, native=False) + writer.end(None)
+        with (
+            answering(data, STREAM) as url,
+            _client(url) as client,
+            client.chat.completions.stream(model="m", messages=[]) as opened,
+        ):
+            first, second = [choice.message.to_dict() for choice in opened.get_final_completion().choices]
+        assert first["annotations"] == [{"index": at, **page} for at, page in enumerate(pages)]
+        assert first["reasoning_details"] == [{"index": at, **each} for at, each in enumerate(DETAILS)]
+        assert second["annotations"] == [{"index": 0, **pages[0]}]
 
 
 class TestWriteAnswer:

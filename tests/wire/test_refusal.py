@@ -217,6 +217,39 @@ class TestRules:
         assert classify_error_object(error).kind is INVALID_REQUEST
 
 
+class TestState:
+    """A backend that can't read somebody's state asks to be spared it."""
+
+    SIGNATURE = anthropic("messages.1.content.0: Invalid `signature` in `thinking` block")
+
+    @pytest.mark.parametrize(
+        ("body", "dropped"),
+        [
+            (SIGNATURE, "provider_state"),
+            (openai("no", code="invalid_encrypted_content"), "provider_state"),
+            ([{"error": {"code": 400, "message": "Corrupted thought signature."}}], "provider_state"),
+            (openai("Function call is missing a thought_signature in functionCall parts."), None),
+            (openai("no", code="invalid_image_url"), None),
+            (openai("maximum context length"), None),
+        ],
+    )
+    def test_what_it_wants_dropped_is_named(self, body: Any, dropped: str | None) -> None:
+        assert refused(400, body).drop_field == dropped
+        inner = body[0] if isinstance(body, list) else body
+        assert classify_error_object(inner["error"]).drop_field == dropped
+
+    def test_unless_a_users_rule_says_what_it_is(self) -> None:
+        rules = [ErrorRule(400, "signature", SERVER_ERROR)]
+        failure = refused(400, self.SIGNATURE, rules=rules)
+        assert (failure.kind, failure.drop_field) == (SERVER_ERROR, None)
+        failure = classify_error_object(self.SIGNATURE["error"], rules=rules)
+        assert (failure.kind, failure.drop_field) == (SERVER_ERROR, None)
+
+    def test_or_the_format_knows_it_beyond_doubt(self) -> None:
+        failure = classify_error_object(self.SIGNATURE["error"], kind=CONTENT_FILTER)
+        assert (failure.kind, failure.drop_field) == (CONTENT_FILTER, None)
+
+
 class TestMessage:
     @pytest.mark.parametrize(
         ("status", "body", "message"),

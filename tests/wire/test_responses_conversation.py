@@ -74,6 +74,7 @@ class TestMessages:
             text("b"),
             {"type": "input_image", "image_url": "data:,", "detail": "low", "file_id": None},
             {"type": "input_image", "image_url": "https://example.org/a.png"},
+            {"type": "input_image", "image_url": "https://example.org/b.png", "detail": "auto"},
             {"type": "input_file", "file_data": "data:,", "filename": "a.pdf"},
             {"type": "input_file", "file_url": "https://example.org/a.pdf", "file_data": None},
         ]
@@ -84,6 +85,7 @@ class TestMessages:
                     text("b"),
                     {"type": "image_url", "image_url": {"url": "data:,", "detail": "low"}},
                     {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+                    {"type": "image_url", "image_url": {"url": "https://example.org/b.png"}},
                     {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:,"}},
                     {"type": "file", "file": {"file_url": "https://example.org/a.pdf"}},
                 ]
@@ -198,7 +200,7 @@ class TestFields:
                 },
             ),
             (
-                {"text": {"format": {"type": "json_schema", "description": "A."}}},
+                {"text": {"format": {"type": "json_schema", "schema": {}, "description": "A."}}},
                 {
                     "response_format": {
                         "type": "json_schema",
@@ -332,6 +334,7 @@ class TestMistakes:
             ({"temperature": "hot"}, "temperature"),
             ({"reasoning": {"effort": 7}}, "reasoning.effort"),
             ({"text": {"format": {}}}, "text.format"),
+            ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema"),
             ({"include": "all"}, "include"),
             ({"prompt": {"id": "pmpt_1"}}, "prompt"),
             ({"tools": {"a": 1}}, "tools"),

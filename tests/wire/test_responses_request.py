@@ -96,7 +96,7 @@ class TestMessages:
                 said("a"),
                 said("b"),
                 {"type": "input_image", "image_url": "https://example.org/a.png", "detail": "low"},
-                {"type": "input_image", "image_url": "data:image/png;base64,iVBO"},
+                {"type": "input_image", "image_url": "data:image/png;base64,iVBO", "detail": "auto"},
                 {
                     "type": "input_file",
                     "file_data": "data:application/pdf;base64,JVBE",
@@ -128,13 +128,24 @@ class TestMessages:
             {
                 "type": "custom_tool_call_output",
                 "call_id": "c2",
-                "output": [said("c"), {"type": "input_image", "image_url": "data:,"}],
+                "output": [said("c"), {"type": "input_image", "image_url": "data:,", "detail": "auto"}],
             },
             {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"x":1}'},
             {"type": "function_call", "call_id": "c2", "name": "f", "arguments": ""},
             {"type": "function_call_output", "call_id": "c1", "output": ""},
-            message("assistant", said("d", "output_text")),
+            {"type": "message", "role": "assistant", "content": "d"},
         ]
+
+    def test_an_assistants_one_text_is_a_string_as_parts_of_its_would_want_ids(self) -> None:
+        no = {"type": "refusal", "refusal": "No."}
+        for content, expected in (
+            ("a", "a"),
+            ([text("a")], "a"),
+            ([text("a"), text("b")], [said("a", "output_text"), said("b", "output_text")]),
+            ([no], [no]),
+        ):
+            [item] = items(assistant(content))
+            assert item == {"type": "message", "role": "assistant", "content": expected}
 
     def test_any_mapping_and_sequence_will_do(self) -> None:
         frozen = MappingProxyType({"role": "user", "content": (MappingProxyType(text("Hi")),)})
@@ -159,6 +170,10 @@ class TestMessages:
             assistant("a", {"id": "c", "function": {"name": "f", "arguments": 7}}),
             assistant("a", {"id": "c", "type": "odd", "odd": {}}),
             {"role": "tool", "content": "a"},
+            user([{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]),
+            user([{"type": "image_url", "image_url": {"url": ""}}]),
+            user([{"type": "file", "file": {"file_url": "file:///etc/passwd"}}]),
+            user([{"type": "file", "file": {"file_data": 7}}]),
             {"role": "system", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
         ],
     )
@@ -298,6 +313,8 @@ class TestFields:
                 "",
             ),
             ({"model": "x", "messages": [1], "stream": True, "store": True, "n": 1}, ""),
+            ({"modalities": ["text"], "functions": []}, ""),
+            ({"modalities": ["image"]}, "modalities"),
         ],
     )
     def test_what_is_left_out_is_named(self, fields: dict[str, Any], names: str) -> None:
@@ -311,6 +328,8 @@ class TestFields:
             "messages[].name",
             "messages[].reasoning_content",
         )
+        marked = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}
+        assert left_out(ChatRequest([user([marked, "a"])])) == ("messages[].cache_control",)
 
     @pytest.mark.parametrize(
         "fields",
@@ -325,6 +344,10 @@ class TestFields:
     def test_what_must_not_be_dropped_is_an_error(self, fields: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="Responses"):
             body(**fields)
+
+    def test_so_is_a_call_of_the_old_kind(self) -> None:
+        with pytest.raises(ValueError, match="function_call: it wants tool_calls"):
+            body(user("Hi"), {**assistant(None), "function_call": {"name": "f", "arguments": "{}"}})
 
     def test_the_request_wins_over_the_defaults(self) -> None:
         defaults = {
@@ -417,14 +440,19 @@ class TestTools:
             {"tool_choice": 7},
             {"tool_choice": {"type": "function", "function": {}}},
             {"tool_choice": {"type": "odd"}},
+            {"tool_choice": "perhaps"},
             {"tool_choice": {"type": "allowed_tools"}},
+            {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": 7}}},
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]},
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+            {"response_format": {"type": ["json_schema"]}},
             {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": ["odd"]}}},
             {"response_format": "json"},
             {"response_format": {"type": "json_schema"}},
         ],
     )
     def test_odd_ones_are_errors(self, fields: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match=r"must be|nothing like"):
+        with pytest.raises(ValueError, match=r"must be|nothing like|no such|expected"):
             body(**fields)
 
 

@@ -94,6 +94,14 @@ class TestEvents:
         assert told(writer.write(ChatChunk(finish_reason="stop"))) == TEXT_ENDS
         assert told(writer.end(Usage(3, 4))) == ["completed"]
 
+    def test_begin_with_the_first_event_that_knows_or_says_something(self) -> None:
+        for first in (ChatChunk(" "), ChatChunk(state=(ProviderState("a", "k", "v"),))):
+            assert told(stream().write(first))[:2] == ["created", "in_progress"]
+        writer = stream()
+        assert writer.write(ChatChunk(id="", model="")) == b"", "as Azure's about the prompt"
+        created, *_ = events(writer.write(ChatChunk("a", id="chatcmpl-1", model="gpt-4o")))
+        assert (created["response"]["id"], created["response"]["model"]) == ("resp_chatcmpl-1", "gpt-4o")
+
     def test_are_numbered(self) -> None:
         writer = stream()
         data = writer.write(ChatChunk("a", "b")) + writer.write(call(0, "{}", "f")) + writer.end(None)
@@ -313,7 +321,7 @@ class TestResponse:
             "metadata": {"a": "b"},
             "store": True,
         }
-        created = events(stream(**asked).write(ChatChunk()))[0]["response"]
+        created = events(stream(**asked).write(ChatChunk("a")))[0]["response"]
         assert created == {
             **created,
             "instructions": "Be brief.",

@@ -6,7 +6,7 @@ import pytest
 
 from understudy.wire.state import ProviderState, is_tagged, tagged, untagged
 
-STATE = ProviderState("gemini", "thoughtSignature", "c2ln/+8=", call="call_1")
+STATE = ProviderState("gemini", "thoughtSignature", "c2ln/+8=", call="call_1", origin="0a1b2c")
 
 
 def test_what_was_tagged_comes_back_with_the_text_that_stood_beside_it() -> None:
@@ -14,7 +14,9 @@ def test_what_was_tagged_comes_back_with_the_text_that_stood_beside_it() -> None
     assert is_tagged(word)
     assert word.isascii()
     assert " " not in word
-    assert untagged(word, "Hm") == ProviderState("gemini", "thoughtSignature", "c2ln/+8=", "Hm", "call_1")
+    assert untagged(word, "Hm") == ProviderState(
+        "gemini", "thoughtSignature", "c2ln/+8=", "Hm", "call_1", "0a1b2c"
+    )
 
 
 @pytest.mark.parametrize("word", ["", "EqQBCkYI", "understudy", "Understudy.W10"])
@@ -34,4 +36,5 @@ def test_a_dictionary_of_it_holds_what_is_there() -> None:
         "kind": "thoughtSignature",
         "value": "c2ln/+8=",
         "call": "call_1",
+        "origin": "0a1b2c",
     }

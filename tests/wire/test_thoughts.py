@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.wire.state import ProviderState
-from understudy.wire.thoughts import blocks_of, parts_left_out, states_of, without_state
+from understudy.wire.state import FIELD, ProviderState
+from understudy.wire.thoughts import blocks_of, parts_left_out, readable, states_of, without_state
 
 
 def state(text: str = "", issuer: str = "a") -> ProviderState:
@@ -26,7 +26,10 @@ class TestBlocks:
             ("", [""], [("", "")]),
             ("", ["Hm"], [("", "Hm")]),
             ("Hm", ["Hm"], [("Hm", "Hm")]),
-            ("Hm", [""], [("", ""), ("Hm", None)]),
+            ("Hm", [""], [("Hm", None), ("", "")]),
+            (" ", [""], [("", "")]),
+            ("Hm", ["", ""], [("Hm", None), ("", ""), ("", "")]),
+            ("Hm So", ["", "Hm"], [("", ""), ("Hm", "Hm"), (" So", None)]),
             ("Hm\n\nSo", ["Hm", "So"], [("Hm", "Hm"), ("So", "So")]),
             ("Well Hm So", ["Hm"], [("Well ", None), ("Hm", "Hm"), (" So", None)]),
             ("Hm ", ["Hm"], [("Hm", "Hm")]),
@@ -83,3 +86,23 @@ class TestMessages:
     )
     def test_what_is_left_out_is_named_once(self, message: dict[str, Any], lost: tuple[str, ...]) -> None:
         assert parts_left_out([message, {}, message], "a") == lost
+
+
+@pytest.mark.parametrize(
+    ("state", "stays"),
+    [
+        ({"issuer": "gemini", "kind": "k", "value": "v", "origin": "here"}, True),
+        ({"issuer": "gemini", "kind": "k", "value": "v"}, True),
+        ({"issuer": "gemini", "kind": "k", "value": "v", "origin": "there"}, False),
+        ({"issuer": "anthropic", "kind": "k", "value": "v", "origin": "there"}, True),
+        ("odd", True),
+    ],
+)
+def test_what_the_same_format_issued_elsewhere_is_not_readable(state: Any, stays: bool) -> None:
+    said = {"role": "assistant", "content": "x", FIELD: [state]}
+    assert readable(said, "gemini", "here") == {**said, FIELD: [state] if stays else []}
+
+
+def test_what_is_no_list_of_states_is_left_to_the_encoder() -> None:
+    said = {"role": "assistant", FIELD: "odd"}
+    assert readable(said, "gemini", "here") is said

@@ -70,6 +70,18 @@ SAMPLES: dict[str, tuple[ChatRequest, str]] = {
     "file by its id": (file(file_id="f"), ""),
     "`input_audio`": (part({"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}), ""),
     "assistant's refusal as a part": (part({"type": "refusal", "refusal": "No"}, "assistant"), ""),
+    "assistant's refusal as a field": (
+        ChatRequest([USER, {"role": "assistant", "content": None, "refusal": "No"}]),
+        "",
+    ),
+    "assistant's `audio`": (
+        ChatRequest([USER, {"role": "assistant", "content": None, "audio": {"id": "a"}}, USER]),
+        "messages[].audio",
+    ),
+    "assistant's `function_call`": (
+        ChatRequest([USER, {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}]),
+        "",
+    ),
     "assistant's `reasoning_content`": (
         ChatRequest([USER, {"role": "assistant", "content": "x", "reasoning_content": "Hm"}, USER]),
         "messages[].reasoning_content",
@@ -82,6 +94,8 @@ SAMPLES: dict[str, tuple[ChatRequest, str]] = {
     "`tools`": (said(tools=[TOOL]), "tools"),
     "tool's `strict`": (said(tools=[{**TOOL, "function": {**FUNCTION, "strict": True}}]), "tools[].strict"),
     "`tools` of type custom": (said(tools=[{"type": "custom", "custom": {"name": "f"}}]), ""),
+    "`functions`, `function_call`": (said(functions=[FUNCTION], function_call="auto"), "functions"),
+    "`audio`, `modalities` with audio": (said(modalities=["audio"], audio={"voice": "alloy"}), "audio"),
     "`tool_choice`": (said(tools=[TOOL], tool_choice="required"), "tool_choice"),
     "`parallel_tool_calls`": (said(tools=[TOOL], parallel_tool_calls=False), "parallel_tool_calls"),
     "`response_format` of type json_schema": (said(response_format=SCHEMA), "response_format"),

@@ -32,6 +32,8 @@ def _add_chunk(told: dict[str, Any], chunk: ChatChunk) -> None:
     for call in chunk.tool_calls:
         so_far = told.setdefault(f"call {call.index}{suffix}", [None, None, ""])
         so_far[:] = [call.id or so_far[0], call.name or so_far[1], so_far[2] + call.arguments]
+    if chunk.audio:
+        told.setdefault("audio", []).append(chunk.audio)
     for name in ("usage", "model", "id"):
         if (value := getattr(chunk, name)) is not None:
             told[name] = value

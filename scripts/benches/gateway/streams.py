@@ -2,7 +2,7 @@
 
 1. Connections are open before anything is sent, so accepting them is in nobody's figures.
 2. An event counts if its number is the next of its stream; a stream that skips one, repeats one, ends
-   early or doesn't end is a failure of the whole run.
+   early or doesn't end, in OpenAI's way or in Anthropic's, is a failure of the whole run.
 3. An event's delay is from when the mock wrote it until it was read here: one machine, one clock.
 4. A stream's first event is its first content, from when the request was sent.
 """
@@ -23,6 +23,7 @@ from benches.gateway.requests import Target
 _CONTENT = re.compile(rb"understudy(\d+)(?:@(\d+))? ")
 _FRAME = re.compile(rb"\r\n[0-9a-fA-F]+\r\n")  # between two pieces; a proxy may cut them anywhere
 _WELL = b"HTTP/1.1 200"
+_ENDS = (b"[DONE]", b'"message_stop"')
 _TAIL = 64  # longer than any content, with a frame in it
 PATIENCE = 60.0  # seconds, for all streams together
 
@@ -59,7 +60,8 @@ class Stream(asyncio.Protocol):
             self._event(int(found[1]), found[2], now)
         self.tail = text[max(end, len(text) - _TAIL) :]
         if self.last == b"\r\n0\r\n\r\n":
-            self._end(None if b"[DONE]" in self.tail else Failed("a stream ended without [DONE]"))
+            well = any(end in self.tail for end in _ENDS)
+            self._end(None if well else Failed("a stream ended without [DONE]"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(Failed(f"a stream was cut after {self.events} events"))

@@ -94,7 +94,8 @@ _MEANINGS = {
     FailureKind.CONTEXT_LENGTH: "the request is too long for the model",
     FailureKind.CONTENT_FILTER: "a policy error; a `finish_reason` of that name is a success",
     FailureKind.INVALID_REQUEST: "any other 4xx: the request itself is to blame",
-    FailureKind.UNFIT: "the backend's wire format cannot say the request: it was not sent",
+    FailureKind.UNFIT: "the request is not for this backend, though another may take it: its wire format "
+    "cannot say it (it was not sent), it refuses what others said before, or it cannot fetch a file",
     FailureKind.MISMATCH: "asked to go on with a broken answer, it said something else",
     FailureKind.CANCELLED: "the caller left, or the request's deadline cut the attempt short",
     FailureKind.INTERNAL: "a bug of Understudy, raised loudly",

@@ -749,7 +749,8 @@ class Dispatch:
         member, duration = attempt.member, now - attempt.started_at
         attempt.status = failure.status if attempt.status is None else attempt.status
         member.metrics.failed(failure, duration)
-        self._causes.append(Cause(member.name, failure.kind, failure.status, failure.message, failure.body))
+        said = failure.message, failure.body, failure.param
+        self._causes.append(Cause(member.name, failure.kind, failure.status, *said))
         self.events.append(
             AttemptFailed(
                 now,
@@ -905,8 +906,7 @@ class Dispatch:
 
     def _first_asked(self) -> Member:
         """Whose format could not say the request was not asked."""
-        asked = (attempt.member for attempt in self._attempts if not _is_unfit(attempt.outcome))
-        return next(asked)
+        return next(attempt.member for attempt in self._attempts if not _was_not_sent(attempt))
 
     # Bookkeeping
 
@@ -961,5 +961,6 @@ def _has_lost(outcome: Outcome | None) -> bool:
     return isinstance(outcome, Abandoned) and outcome.lost
 
 
-def _is_unfit(outcome: Outcome | None) -> bool:
-    return isinstance(outcome, Failure) and outcome.kind is FailureKind.UNFIT
+def _was_not_sent(attempt: Attempt) -> bool:
+    outcome = attempt.outcome
+    return isinstance(outcome, Failure) and outcome.kind is FailureKind.UNFIT and outcome.status is None

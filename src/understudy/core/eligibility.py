@@ -104,7 +104,7 @@ def _by_resort(pair: tuple[Member, Skip]) -> float:
 def unfit(member: Member, larger_than: int | None, fit: Fit | None) -> SkipReason | None:
     """Why the member can't take this request, neither now nor later; None if it can."""
     facts = member.settings.facts
-    reason = None if fit is None else fit.check(facts)
+    reason = None if fit is None else fit.check(facts, member.settings.answer_limit)
     if reason is None and larger_than is not None and not is_larger(facts.context_limit, larger_than):
         return SkipReason.CONTEXT_LENGTH
     return reason

@@ -6,8 +6,8 @@
 3. A prefilled answer rules out whoever does not go on with one only while another member of the pool does;
    else it is left to those who are asked what they make of it.
 4. The context window rules out only what is clearly too long: the estimate of the prompt, less its error
-   `MARGIN`, and the answer's own limit are more than the window. The answer's limit is the request's, at
-   most the member's.
+   `MARGIN`, and the answer's own limit are more than the window. The answer's limit is the request's, else
+   the one that the member's own parameters set; at most what the model gives.
 5. A request's needs are looked at only for a member of which something is known, and its prompt is counted
    only for one whose window its bytes do not fit into anyhow: a token is at least one byte.
 """
@@ -74,14 +74,17 @@ class Fit:
     def __repr__(self) -> str:
         return f"<Fit for {self._needs!r}>"
 
-    def check(self, facts: Facts) -> SkipReason | None:
-        """Why a member of these facts can't take the request; None if it may."""
+    def check(self, facts: Facts, answer_limit: int = 0) -> SkipReason | None:
+        """Why a member of these facts can't take the request; None if it may.
+
+        `answer_limit` is the member's own, where the request sets none.
+        """
         if facts.supports is not None:
             lacking = self._wanted() - facts.supports
             for feature in REASONS if lacking else ():
                 if feature in lacking:
                     return REASONS[feature]
-        if facts.context_limit is not None and self._is_too_long(facts, facts.context_limit):
+        if facts.context_limit is not None and self._is_too_long(facts, facts.context_limit, answer_limit):
             return SkipReason.CONTEXT_LENGTH
         return None
 
@@ -94,10 +97,10 @@ class Fit:
             self._features = features
         return self._features
 
-    def _is_too_long(self, facts: Facts, window: int) -> bool:
+    def _is_too_long(self, facts: Facts, window: int, answer_limit: int) -> bool:
         """Rules 4 and 5."""
         needs = self._needs
-        answer = needs.answer_limit
+        answer = needs.answer_limit or answer_limit
         if facts.max_output is not None:
             answer = min(answer, facts.max_output)
         if needs.most_tokens + answer <= window:

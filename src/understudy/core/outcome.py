@@ -77,7 +77,9 @@ class Failure:
     `status` is the HTTP status, None where none came; `in_stream` is true when the error came
     inside a 200 body or stream. `retry_after` is in seconds from arrival. `body` is the upstream's
     error body. `terminal` matters to `empty` alone: the answer ended with a terminal marker.
-    `drop_field` names a request field the backend does not know; the engine leaves it out from then on.
+    `drop_field` names what of the request to leave out: a field the backend does not know, or state that it
+    cannot read. Where that can be done, the backend is asked once more. `param` is the caller's field that is
+    to blame, where one is known.
     """
 
     kind: FailureKind
@@ -88,6 +90,7 @@ class Failure:
     in_stream: bool = False
     terminal: bool = False
     drop_field: str | None = None
+    param: str | None = None
 
     @property
     def counts(self) -> bool:

@@ -728,6 +728,7 @@ class MemberSettings:
 
     `model` is its name at the provider, `identity` what it is whoever provides it; "" is not known.
     `adaptive`: its first-content clock goes by its own recent answers.
+    `answer_limit` is how many tokens it is asked for where a request does not say; 0 if nobody does.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -740,9 +741,10 @@ class MemberSettings:
     weight: int = 1
     ceilings: Ceilings | None = None
     adaptive: bool = False
+    answer_limit: int = 0
 
     @classmethod
-    def of(cls, layers: Layers, model: str = "") -> MemberSettings:
+    def of(cls, layers: Layers, model: str = "", answer_limit: int = 0) -> MemberSettings:
         return cls(
             timeouts=Timeouts.of(layers),
             tpm_threshold=layers.value("tpm_threshold"),
@@ -754,6 +756,7 @@ class MemberSettings:
             weight=layers.value("weight"),
             ceilings=Ceilings.of(layers),
             adaptive=layers.value("timeout_mode") == "adaptive",
+            answer_limit=answer_limit,
         )
 
 

@@ -39,6 +39,7 @@ def tools(
     plan: Plan,
     *,
     calls: int,
+    first: int,
     split: int,
     arguments: str,
     interleaved: bool,
@@ -47,7 +48,7 @@ def tools(
 ) -> Plan:
     made = tuple(
         ToolCall(TOOLS[index % len(TOOLS)], arguments, "" if no_ids else f"call_{index:04d}")
-        for index in range(calls)
+        for index in range(first, first + calls)
     )
     spoken = plan.answer.tokens if with_text else ()
     answer = replace(plan.answer, tool_calls=made, piece=split, interleaved=interleaved, tokens=spoken)
@@ -118,10 +119,11 @@ _ROWS = (
     ),
     Word(
         "tools",
-        "tool calls instead of text, their arguments in pieces of split= characters",
+        "tool calls instead of text, numbered from first= on, their arguments in pieces of split= characters",
         tools,
         (
             Option("calls", positive, 1, bare=True),
+            Option("first", count, 0),
             Option("split", positive, 4),
             Option("arguments", str, ARGUMENTS),
             Option("interleaved", flag, False),

@@ -202,7 +202,7 @@ def unreadable_event(data: bytes) -> Event:
 
 
 def prelude() -> Event:
-    """Of a type that nobody knows, as the format reserves the right to."""
+    """Of a type that nobody knows, as the format reserves the right to; SDKs want a message to have begun."""
     return _event({"type": "prompt_annotations", "prompt_filter_results": []}, PREAMBLE)
 
 

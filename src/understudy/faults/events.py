@@ -159,8 +159,8 @@ def _finish(reason: str | None) -> str | None:
 
 
 def azure(plan: Plan) -> Plan:
-    plan = replace(plan, filtered=True)
-    return _changed(plan, inserting(HEAD, _placed(plan.format.prelude(), HEAD)))
+    plan, told = replace(plan, filtered=True), plan.format.prelude()
+    return plan if told is None else _changed(plan, inserting(told.mark, told))
 
 
 def blocked(plan: Plan, *, reason: str) -> Plan:
@@ -259,7 +259,7 @@ WORDS = (
     ),
     Word(
         "azure",
-        "what Azure's content filter found, beside the answer and in a first event that is no part of it",
+        "what Azure's content filter found, beside the answer and in an event that is no part of it",
         azure,
         example="azure",
         faults="F35",

@@ -84,8 +84,8 @@ class Format(Protocol):
 
     def unreadable_event(self, data: bytes) -> Event: ...
 
-    def prelude(self) -> Event:
-        """An event that is no part of any answer."""
+    def prelude(self) -> Event | None:
+        """What a filter found in the prompt, where it is told beside the answer; it has its own place."""
         ...
 
     def prefixed(self, body: bytes, data: bytes) -> bytes:

@@ -24,7 +24,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, ErrorForm, Event, Timeline
+from understudy.faults.act import DONE, FINISH, HEAD, PREAMBLE, USAGE, ErrorForm, Event, Timeline
 from understudy.faults.answer import Answer, Call, ToolCall
 from understudy.faults.json_bytes import dump
 
@@ -54,7 +54,7 @@ ERROR_STATUSES = {
 }
 FINISH_REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_filter": "SAFETY"}
 MALFORMED_CALL = "MALFORMED_FUNCTION_CALL"
-SIGNATURE = b"dGhlIHNob3cgZ29lcyBvbg=="
+SIGNATURE = b"ZXZlcnkgaG91c2UgaGFzIGl0cyBvd24gc2VhbA=="
 HARM = "HARM_CATEGORY_DANGEROUS_CONTENT"
 
 FAULT = "gemini-server"
@@ -253,7 +253,7 @@ def unreadable_event(data: bytes) -> Event:
 def prelude() -> Event:
     """What was found in the prompt, which is no reason to block it."""
     ratings = [{"category": HARM, "probability": "NEGLIGIBLE"}]
-    return Event(dump({"promptFeedback": {"safetyRatings": ratings}}), PREAMBLE)
+    return Event(dump({"promptFeedback": {"safetyRatings": ratings}}), HEAD)
 
 
 def prefixed(body: bytes, data: bytes) -> bytes:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from understudy.faults.act import DONE, FINISH, PREAMBLE, USAGE, ErrorForm, Event, Timeline
+from understudy.faults.act import DONE, FINISH, HEAD, PREAMBLE, USAGE, ErrorForm, Event, Timeline
 from understudy.faults.answer import Answer, Call
 from understudy.faults.json_bytes import dump
 
@@ -209,7 +209,7 @@ def unreadable_event(data: bytes) -> Event:
 def prelude() -> Event:
     """As Azure sends it, without choices."""
     empty = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
-    return Event(dump({**empty, "prompt_filter_results": prompt_results()}), PREAMBLE)
+    return Event(dump({**empty, "prompt_filter_results": prompt_results()}), HEAD)
 
 
 def prompt_results() -> list[dict[str, Any]]:

@@ -34,7 +34,6 @@ from understudy.faults import openai_chat
 from understudy.faults.act import DONE, FINISH, PREAMBLE, ErrorForm, Event, Timeline
 from understudy.faults.answer import Answer, Call
 from understudy.faults.json_bytes import dump
-from understudy.faults.openai_chat import prompt_results
 from understudy.faults.responses_object import (
     ARGUMENTS,
     TEXT,
@@ -153,10 +152,8 @@ def unreadable_event(data: bytes) -> Event:
     return Event(data, PREAMBLE, "response.output_text.delta")
 
 
-def prelude() -> Event:
-    """Of a type that nobody knows."""
-    name = "response.prompt_filter_results"
-    return Event(dump({"type": name, "prompt_filter_results": prompt_results()}), PREAMBLE, name)
+def prelude() -> None:
+    """The response itself tells what was found."""
 
 
 def prefixed(body: bytes, data: bytes) -> bytes:

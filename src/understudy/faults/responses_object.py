@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from understudy.faults.plan import Plan, Stage
 
 INCOMPLETE_REASONS = {"length": "max_output_tokens"}
-ENCRYPTED = "gAAAAABvdGhlIHNob3cgZ29lcyBvbg=="
+ENCRYPTED = "gAAAAABYmVoaW5kIHRoZSBjdXJ0YWlu"
 RAW_REASONING = "reasoning_text"
 
 
@@ -116,7 +116,7 @@ def _usage(plan: Plan, call: Call) -> dict[str, Any] | None:
 def counts(given: int, output: int, reasoning: int) -> dict[str, Any]:
     return {
         "input_tokens": given,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": reasoning},
         "total_tokens": given + output,

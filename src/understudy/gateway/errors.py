@@ -79,6 +79,7 @@ def reply_to(error: RequestError, request_id: str) -> ErrorReply:
         status=status,
         code=_code(error, status),
         message=error.blamed.message if isinstance(error, RequestRejected) else error.message,
+        param=error.blamed.param if isinstance(error, RequestRejected) else None,
         request_id=request_id,
         details=_details(error),
     )

@@ -17,10 +17,12 @@ from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.config.store import ProfileStore, config_dir
 from understudy.core import stats as core_stats
 from understudy.core.breaker import State
+from understudy.core.facts import Facts
 from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
 from understudy.core.settings import (
+    FACTS,
     REGISTRY,
     MemberSettings,
     PoolSettings,
@@ -40,8 +42,10 @@ from understudy.runtime.clock import SystemClock
 from understudy.runtime.engine import Call, Engine
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.wire import anthropic_messages, gemini, openai_chat, openai_responses
+from understudy.wire.anthropic_request import MAX_TOKENS
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest
+from understudy.wire.needs import own_limit, suited_params
 
 Messages = Sequence[Mapping[str, Any]]
 TransportName = Literal["aiohttp", "pyreqwest"]
@@ -327,7 +331,21 @@ def _member_settings(
     slot: MemberSlot, profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str, Any]
 ) -> MemberSettings:
     model = "" if slot.profile is None else slot.profile.model
-    return MemberSettings.of(profile.layers(slot, option, session), model)
+    layers = profile.layers(slot, option, session)
+    return MemberSettings.of(layers, model, own_limit(_params(slot, profile)) or _unasked(slot))
+
+
+def _params(slot: MemberSlot, profile: PoolProfile) -> dict[str, Any]:
+    """What fills the gaps of a request to this member, as its model can take it."""
+    layers = profile.layers(slot)
+    facts = Facts.of({key: layers.value(key) for key in FACTS})
+    return suited_params(profile.params(slot), facts, _unasked(slot))
+
+
+def _unasked(slot: MemberSlot) -> int:
+    """How many tokens a member is asked for where nobody says: only Anthropic has to be told."""
+    is_anthropic = slot.profile is not None and slot.profile.wire_format is WireName.ANTHROPIC
+    return MAX_TOKENS if is_anthropic else 0
 
 
 def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
@@ -339,7 +357,7 @@ def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
         base_url=member.base_url,
         model=member.model,
         key=None if slot.key is None else slot.key.reveal(),
-        defaults=profile.params(slot),
+        defaults=_params(slot, profile),
         asks_usage=member.knows_stream_usage,
         ca_file=None if member.ca_file is None else str(member.ca_file),
         continuation=member.alias.continuation,

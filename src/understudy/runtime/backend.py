@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from math import isfinite
 from typing import Any, Literal, Protocol, TypeGuard
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,13 +14,19 @@ from understudy.core.error_rules import ErrorRule
 from understudy.core.outcome import Failure
 from understudy.wire.chat import ChatChunk, ChatRequest
 from understudy.wire.dialect import BadRequest, ClientRequest
+from understudy.wire.state import FIELD
+from understudy.wire.thoughts import readable, without_state
 
 Request = ChatRequest | ClientRequest
 """In neutral words, or in those of the client it came from."""
 
 
 class UnwritableRequest(Exception):
-    """The request holds something that the wire format cannot say."""
+    """The request holds what the wire format cannot say. `param` names the client's field, if it is known."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class StreamDecoder(Protocol):
@@ -48,6 +57,9 @@ class WireFormat(Protocol):
     """One way of speaking chat over HTTP. A module of `understudy.wire` is one."""
 
     @property
+    def NAME(self) -> str: ...  # noqa: N802 - a module's constant
+
+    @property
     def StreamDecoder(self) -> Any: ...  # noqa: N802 - a module's class
 
     def path(self, model: str, stream: bool) -> str:
@@ -66,7 +78,7 @@ class WireFormat(Protocol):
         defaults: Mapping[str, Any],
     ) -> bytes: ...
 
-    def left_out(self, request: ChatRequest) -> tuple[str, ...]:
+    def left_out(self, request: ChatRequest, defaults: Mapping[str, Any]) -> tuple[str, ...]:
         """What `encode_request` drops, for want of a word: fields, and parts of messages."""
         ...
 
@@ -92,11 +104,19 @@ class NativeFormat(WireFormat, Protocol):
         defaults: Mapping[str, Any],
     ) -> bytes: ...
 
+    def left_out_native(self, fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
+        """What `encode_native` drops of what is asked."""
+        ...
+
+    def stateless(self, fields: Mapping[str, msgspec.Raw]) -> dict[str, Any] | None:
+        """The fields without anything that only its issuer can read; None if there is nothing like it."""
+        ...
+
 
 class Backend:
     """One member's upstream. The key is kept inside the headers, which no repr shows.
 
-    `base_url` has no slash at its end.
+    `base_url` has no slash at its end. `origin` tells it from backends of the same format elsewhere.
 
     `defaults` fill what the request leaves out. `continuation` are fields that tell it to go on with a
     prefilled answer. `asks_usage`: ask for usage in streams; turned off for good when the backend refuses to
@@ -113,6 +133,7 @@ class Backend:
         "headers",
         "model",
         "name",
+        "origin",
         "secrets",
     )
 
@@ -132,6 +153,7 @@ class Backend:
         self.name = name
         self.format = wire_format
         self.base_url = base_url
+        self.origin = _origin(base_url)
         self.model = model
         self.headers = wire_format.headers(key)
         self.secrets = (key,) if key else ()
@@ -152,7 +174,9 @@ class Backend:
         try:
             return self._encode(request, stream)
         except BadRequest as error:
-            raise UnwritableRequest(error.message) from error
+            raise UnwritableRequest(error.message, error.param) from error
+        except RecursionError as error:
+            raise UnwritableRequest("the request is nested too deeply") from error
         except (TypeError, msgspec.MsgspecError) as error:
             raise UnwritableRequest(f"the request cannot be written as JSON: {error}") from error
         except ValueError as error:
@@ -161,12 +185,32 @@ class Backend:
     def left_out(self, request: Request) -> tuple[str, ...]:
         """What of the request the backend never hears of. Of one that can't be written `encode` tells."""
         if self.is_native(request):
-            return ()
+            native: NativeFormat = request.dialect.FORMAT
+            return native.left_out_native(request.fields)
         try:
             untold = request.left_out if isinstance(request, ClientRequest) else ()
-            return (*untold, *self.format.left_out(_neutral(request)))
+            return (*untold, *self.format.left_out(self._readable(_neutral(request)), self.defaults))
         except (BadRequest, TypeError, ValueError):
             return ()
+
+    def stateless(self, request: Request) -> Request | None:
+        """The request without anything that only its issuer can read; None if there is nothing like it."""
+        if self.is_native(request):
+            native: NativeFormat = request.dialect.FORMAT
+            fields = native.stateless(request.fields)
+            return None if fields is None else request.with_fields(fields)
+        chat = _neutral(request)
+        if not any(map(_has_state, chat.messages)):
+            return None
+        messages = [without_state(one) if _has_state(one) else one for one in chat.messages]
+        return ChatRequest(messages, chat.fields)
+
+    def signed(self, chunk: ChatChunk) -> ChatChunk:
+        """The chunk with this backend's origin on whatever state it brings."""
+        if not chunk.state:
+            return chunk
+        state = tuple(msgspec.structs.replace(one, origin=self.origin) for one in chunk.state)
+        return msgspec.structs.replace(chunk, state=state)
 
     def headers_for(self, request: Request) -> Mapping[str, str]:
         """The request's headers: the member's own, and what a client of this format has to add to them."""
@@ -177,6 +221,15 @@ class Backend:
     def is_native(self, request: Request) -> TypeGuard[ClientRequest]:
         """Did the request come in this backend's own format?"""
         return isinstance(request, ClientRequest) and request.dialect.FORMAT is self.format
+
+    def _readable(self, chat: ChatRequest) -> ChatRequest:
+        """The request without state that a backend of this format issued elsewhere."""
+        _check_numbers(chat.fields)
+        if not any(map(_has_state, chat.messages)):
+            return chat
+        ours = self.format.NAME, self.origin
+        messages = [readable(one, *ours) if _has_state(one) else one for one in chat.messages]
+        return ChatRequest(messages, chat.fields)
 
     def _encode(self, request: Request, stream: bool) -> bytes:
         """There are three cases: in this format already, from a client of another one, in neutral words."""
@@ -191,12 +244,29 @@ class Backend:
                 defaults=self.defaults,
             )
         return self.format.encode_request(
-            _neutral(request),
+            self._readable(_neutral(request)),
             model=self.model,
             stream=stream,
             include_usage=include_usage,
             defaults=self.defaults,
         )
+
+
+def _check_numbers(fields: Mapping[str, Any]) -> None:
+    """JSON has no word for them, and null says something else."""
+    for name, value in fields.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{name}: {value} is no number that JSON knows")
+
+
+def _has_state(message: object) -> bool:
+    return isinstance(message, Mapping) and FIELD in message
+
+
+def _origin(base_url: str) -> str:
+    """A digest, because clients get to see it, and whom their requests go to is no business of theirs."""
+    place = urlsplit(base_url)
+    return sha256(f"{place.scheme}://{place.netloc}".lower().encode()).hexdigest()[:12]
 
 
 def _neutral(request: Request) -> ChatRequest:

@@ -12,7 +12,8 @@
 4. An end without a marker is a failure: `empty` or `reset` before content, `truncated` after it.
 5. An answer without content is `empty`, unless its finish reason explains it (a policy stop, a length).
 6. The status decides a refusal's kind, its body refines it; at most 64 KiB and 2 s of it are read.
-7. A request field that the backend refuses to know is left out once and for good, within the attempt.
+7. What the backend refuses the request for is left out, if that mends it, and the backend is asked once more
+   within the attempt: a field that we added, for good; state that it cannot read (`wire.state`), this time.
 8. The request goes out as the member's model can take it (`wire.needs.suited`). What is left out of it, by
    that or because the member's format has no word for it, is noted in the attempt.
 9. An attempt that goes on with a broken answer is read through a seam (`wire.seam`): what the caller has
@@ -51,6 +52,7 @@ from understudy.wire.needs import Needs, suited
 from understudy.wire.rate_limits import exhausted_for
 from understudy.wire.refusal import classify
 from understudy.wire.seam import Mismatch, Seam
+from understudy.wire.state import FIELD
 from understudy.wire.tokens import estimate
 
 UNARY_LIMIT = 64 * 1024 * 1024
@@ -156,6 +158,8 @@ class Exchange:
             self._paused += self._clock.now() - self._idle_since
         try:
             batch = await (self._open_and_read() if self._response is None else self._read_stream())
+            while batch is None and self._attempt.outcome is None:
+                batch = await self._open_and_read()
         except (LimitPassed, TransportError) as error:
             batch = self._broke_off(error)
         self._idle_since = self._clock.now()
@@ -173,29 +177,44 @@ class Exchange:
     # The head
 
     async def _open_and_read(self) -> list[ChatChunk] | None:
+        """None if the attempt has ended, or is to be made again."""
         try:
-            self._attempt.left_out += self._backend.left_out(self._request)
-            response = await self._send()
+            left_out = self._backend.left_out(self._request)
+            self._attempt.left_out = tuple(dict.fromkeys(self._attempt.left_out + left_out))
+            response = await self._send_once()
         except UnwritableRequest as error:
-            return self._ended(Failure(FailureKind.UNFIT, str(error)))
-        if isinstance(response, Failure):
-            return self._ended(response)
+            return self._ended(Failure(FailureKind.UNFIT, str(error), param=error.param))
+        if not 200 <= response.status < 300 or response.status in (204, 205):
+            return self._refused(await self._refusal(response))
+        self._note_limits(response)
         self._content = ContentDecoder(response.headers.get("content-encoding"))
         return await (self._read_first(response) if self._attempt.stream else self._read_unary(response))
 
-    async def _send(self) -> HttpResponse | Failure:
-        """The head of a proper answer, or what the backend refused with (rules 6 and 7)."""
-        while True:
-            response = await self._send_once()
-            if 200 <= response.status < 300 and response.status not in (204, 205):
-                self._note_limits(response)
-                return response
-            failure = await self._refusal(response)
-            response.close()
-            if failure.drop_field is None or not self._backend.asks_usage:
-                return failure
-            self._backend.asks_usage = False
-            self._attempt.dropped_field = failure.drop_field
+    def _refused(self, failure: Failure) -> list[ChatChunk] | None:
+        """`_ended`, unless what was refused can be left out (rule 7)."""
+        if failure.drop_field is None or not self._leave_out(failure.drop_field):
+            return self._ended(failure)
+        dropped = self._attempt.dropped_field
+        self._attempt.dropped_field = f"{dropped}, {failure.drop_field}" if dropped else failure.drop_field
+        self._begin_anew()
+        return None
+
+    def _leave_out(self, field: str) -> bool:
+        """Is there anything to leave out?"""
+        if field == FIELD:
+            stateless = self._backend.stateless(self._request)
+            self._request = stateless or self._request
+            return stateless is not None
+        asked, self._backend.asks_usage = self._backend.asks_usage, False
+        return asked
+
+    def _begin_anew(self) -> None:
+        """As if nothing had come yet."""
+        assert self._response is not None
+        self._response.close()
+        self._response = self._content = self._decoder = None
+        self._characters, self._looked_at, self._visible_reasoning = 0, 0.0, False
+        self.held, self.usage, self.model, self.finish_reason = [], None, None, None
 
     async def _send_once(self) -> HttpResponse:
         attempt, backend = self._attempt, self._backend
@@ -213,7 +232,7 @@ class Exchange:
         return response
 
     def _note_limits(self, response: HttpResponse) -> None:
-        """Rule 10."""
+        """Rule 12."""
         seconds = exhausted_for(response.headers, wall=self._clock.wall())
         if seconds is not None:
             self._attempt.member.exhaust(self._clock.now(), seconds)
@@ -273,7 +292,8 @@ class Exchange:
             secrets=self._backend.secrets,
         )
         if isinstance(decoded, Failure):
-            return self._ended(decoded)
+            return self._refused(decoded)
+        decoded = list(map(self._backend.signed, decoded))
         if self._attempt.stream:
             decoded = [_without_bytes(chunk) for chunk in decoded]
         for chunk in decoded:
@@ -309,8 +329,7 @@ class Exchange:
 
     async def _read_stream(self) -> list[ChatChunk] | None:
         """Read until there is something to hand out, or the stream has ended."""
-        assert self._response is not None
-        while self._attempt.outcome is None:
+        while self._attempt.outcome is None and self._response is not None:
             began = self._clock.now()
             data = await self._read(self._response, self._stream_limit(began))
             batch = self._take(data, waited=self._clock.now() - began)
@@ -330,8 +349,10 @@ class Exchange:
         ready: list[ChatChunk] = []
         for item in items:
             if isinstance(item, ChatChunk):
-                self._chunk(item, ready)
+                self._chunk(self._backend.signed(item), ready)
             elif isinstance(item, Failure) and self._marker_at is None:
+                if self._attempt.committed_at is None:
+                    return self._refused(item)
                 self._overdue = item
             if self._overdue is not None:
                 return self._end_after(ready)

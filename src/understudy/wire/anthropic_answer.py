@@ -12,6 +12,8 @@
 7. A signed thought is state, told when its block ends; a redacted one when it begins.
 8. Citations of pages and documents are told in OpenAI chat's shape, when their block ends: it is that
    block's text that they speak of.
+9. Bytes are passed on with their event's name, without which Anthropic's own clients pass it over; imitators
+   may leave it out.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from understudy.errors import ProtocolViolation
 from understudy.wire import lenient_json
 from understudy.wire.anthropic_request import NAME
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
-from understudy.wire.sse import Event
+from understudy.wire.decoder import ErrorInside
+from understudy.wire.sse import Event, framed, sound
 from understudy.wire.state import ProviderState
 from understudy.wire.surrogates import SurrogateHalves
 
@@ -38,6 +41,7 @@ __all__ = [
     "Reader",
     "decode_event",
     "decode_message",
+    "read_whole",
     "whole_chunk",
 ]
 
@@ -191,7 +195,10 @@ class _Thought:
 
 
 class Reader:
-    """One answer's message, put together event by event. `call_open`: a tool call has begun, no end came."""
+    """One answer's message, put together event by event. There is one choice, whatever is `asked`.
+
+    `call_open`: a tool call has begun, and no ``stop_reason`` has come since.
+    """
 
     __slots__ = (
         "_block_start",
@@ -203,11 +210,14 @@ class Reader:
         "_thoughts",
         "_usage",
         "call_open",
+        "done",
         "finish_reason",
+        "finished",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, asked: int = 1) -> None:
         self.finish_reason: str | None = None
+        self.finished = self.done = False
         self.call_open = False
         self._calls: dict[int, int | None] = {}  # by block: the call's number, None for other blocks
         self._inputs: dict[int, str] = {}  # by block: the input to give if no pieces of it come
@@ -217,6 +227,13 @@ class Reader:
         self._block_start = 0  # where the newest block's text begins in it
         self._usage: _Usage | None = None
         self._halves = SurrogateHalves()
+
+    def take(self, event: Event) -> list[ChatChunk]:
+        said = decode_event(event)
+        if said.error or "error" in (said.type, event.event):
+            raise ErrorInside(said.error or lenient_json.decoded(event.data))
+        self.finished = self.done = said.type == "message_stop"
+        return [self.read(said, _framed(event, said.type))]
 
     def read(self, event: AnthropicEvent, raw: bytes) -> ChatChunk:
         """Raises ProtocolViolation for input of a block that never began."""
@@ -318,10 +335,28 @@ class Reader:
         )
 
 
+def _framed(event: Event, kind: str | None) -> bytes:
+    """Rule 9."""
+    return framed(event if event.event != "message" or not kind else Event(event.data, kind))
+
+
 def _arguments(value: object) -> str:
     if isinstance(value, str):  # an imitator's
         return value or "{}"
     return lenient_json.encoded(value or {}).decode()
+
+
+# Whole messages
+
+
+def read_whole(body: bytes, choices: int) -> list[ChatChunk]:
+    """A unary answer. Raises what `Reader.take` does."""
+    message = decode_message(body)
+    if message.error or message.type == "error":
+        raise ErrorInside(message.error or lenient_json.decoded(body))
+    if message.content is None and message.type != "message":
+        raise ProtocolViolation("the answer is JSON, but no message")
+    return [whole_chunk(message, sound(body))]
 
 
 def whole_chunk(message: AnthropicMessage, raw: bytes) -> ChatChunk:

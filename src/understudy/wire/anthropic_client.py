@@ -21,7 +21,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from understudy.wire import anthropic_messages
-from understudy.wire.anthropic_conversation import chat_of
+from understudy.wire.anthropic_conversation import chat_of, parts_left_out
 from understudy.wire.anthropic_count import count_tokens
 from understudy.wire.anthropic_request import input_of
 from understudy.wire.anthropic_stream import (
@@ -52,6 +52,7 @@ __all__ = [
     "StreamWriter",
     "chat_of",
     "count_tokens",
+    "parts_left_out",
     "read_request",
     "write_answer",
     "write_error",

@@ -6,7 +6,8 @@
 3. A tool's result that is more than text (images, files) is a list of parts. A failed result begins with
    ``Error``.
 4. Documents of plain text become text, PDF in base64 or by address become files. Citations and cache marks
-   mean nothing elsewhere and are left out, and so are thoughts, but for the state in them (`wire.state`):
+   mean nothing elsewhere and are left out; that citations were asked for is named (`parts_left_out`). So are
+   thoughts left out, but for the state in them (`wire.state`):
    Anthropic's own, and another format's that was handed out in a signature's place.
 5. Whatever cannot be said raises `BadRequest` with its path: blocks that we do not know, files by id, tools
    that only Anthropic has, MCP servers.
@@ -18,6 +19,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -29,9 +31,11 @@ from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import BadRequest, Fields, checked
 from understudy.wire.state import FIELD, ProviderState, is_tagged, untagged
 
-__all__ = ["chat_of"]
+__all__ = ["chat_of", "parts_left_out"]
 
 LONGEST_USER = 64
+
+_CITED = re.compile(rb'"citations"\s*:\s*\{\s*"enabled"\s*:\s*true')
 
 _TIERS = {"standard_only": "default"}
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
@@ -85,6 +89,10 @@ def chat_of(fields: Fields) -> ChatRequest:
     for position, turn in enumerate(_list(_value(fields, "messages"), "messages")):
         messages += _turn(_object(turn, f"messages[{position}]"), f"messages[{position}]")
     return ChatRequest(messages, {**_fields(fields), **_tools(fields)})
+
+
+def parts_left_out(fields: Fields) -> tuple[str, ...]:
+    return ("messages[].citations",) if _CITED.search(fields["messages"]) else ()
 
 
 def _value(fields: Fields, name: str) -> Any:
@@ -320,6 +328,8 @@ def _effort(thinking: _Thinking | None, config: _OutputConfig | None) -> str | N
 def _response_format(config: _OutputConfig | None) -> dict[str, Any] | None:
     if config is None or config.format is None:
         return None
+    if config.format.type != "json_schema":
+        raise _wrong("output_config.format.type", "must be json_schema")
     named = {"name": "answer", "schema": config.format.schema, "strict": True}
     return {"type": "json_schema", "json_schema": named}
 
@@ -359,8 +369,10 @@ def _tool_choice(choice: _ToolChoice | None) -> dict[str, Any]:
 
 
 def _choice(choice: _ToolChoice) -> str | dict[str, Any]:
-    if choice.type == "tool":
+    if choice.type == "tool" and choice.name:
         return {"type": "function", "function": {"name": choice.name}}
+    if choice.type == "tool":
+        raise _wrong("tool_choice.name", "must name a tool")
     if choice.type not in _CHOICES:
         raise _wrong("tool_choice.type", "must be auto, any, tool or none")
     return _CHOICES[choice.type]

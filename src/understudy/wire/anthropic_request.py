@@ -5,9 +5,11 @@
    turn, because Anthropic wants it so.
 2. A tool call's arguments become an object. Empty ones are ``{}``; a text that is no JSON object (a model
    was cut short, and the caller hands its words back) is kept whole, as ``{"_raw": text}``. Of ids, letters
-   that Anthropic refuses become ``_``, in calls and results alike.
+   that Anthropic refuses become ``_``, in calls and results alike. A tool's schema is an object's, and says
+   so; a choice of several at its top raises ValueError.
 3. Images and PDF go as base64 or as an address, plain text files as documents. What cannot be said raises
-   ValueError: several choices, audio, files by id, tools that are no functions, stop texts of white space.
+   ValueError: several choices, audio, files by id, tools that are no functions, stop texts of white space,
+   and what `neutral` refuses.
 4. A JSON schema for the answer is `output_config.format`. Fields without a counterpart (penalties, seed,
    logprobs …) are left out (`left_out`).
 5. ``max_tokens``, which Anthropic requires, is the request's, else the defaults', else `MAX_TOKENS`.
@@ -31,12 +33,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from understudy.wire.chat import ChatRequest
+from understudy.wire.neutral import REFUSED, calls_of, check, parts_of
 from understudy.wire.state import ProviderState
 from understudy.wire.thoughts import parts_left_out, states_of
 
-__all__ = ["BUDGETS", "MAX_TOKENS", "NAME", "body_of", "input_of", "left_out", "tool_id"]
+__all__ = [
+    "BUDGETS",
+    "MANAGED",
+    "MAX_TOKENS",
+    "NAME",
+    "body_of",
+    "input_of",
+    "left_out",
+    "tool_id",
+    "without_clearing",
+]
 
 NAME = "anthropic"
+MANAGED = "context_management"
 MAX_TOKENS = 8192
 LEAST_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 16384}
@@ -47,11 +61,9 @@ _SAID = frozenset(
         "max_completion_tokens",
         "max_tokens",
         "messages",
-        "modalities",
         "model",
         "n",
         "parallel_tool_calls",
-        "reasoning_effort",
         "stop",
         "store",
         "stream",
@@ -59,12 +71,18 @@ _SAID = frozenset(
         "temperature",
         "tool_choice",
         "tools",
-        "top_k",
-        "top_p",
         "user",
+        *REFUSED,
     }
 )
 _NOTHING: tuple[object, ...] = (None, False, [], {})
+_MEANS_NOTHING = {"modalities": ["text"], "reasoning_effort": "none"}
+_THINKING = frozenset({"reasoning_effort", "thinking"})
+_NO_FIELDS: Mapping[str, Any] = {}
+_WEB = ("https://", "http://")
+_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+_ALIASES = {"image/jpg": "image/jpeg"}
+_SCHEMAS_OF_MANY = ("allOf", "anyOf", "oneOf")
 _DATA = re.compile(r"data:([^;,]*)(?:;[^,]*?)?;base64,(.*)", re.DOTALL)
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -75,7 +93,10 @@ def body_of(request: ChatRequest, defaults: Mapping[str, Any]) -> dict[str, Any]
     """The request's own fields; the model and ``stream`` are not among them. Raises ValueError, TypeError."""
     if request.choices > 1:
         raise ValueError("Anthropic gives one choice (n)")
+    check(request, "Anthropic")
     system, messages = _turns(request.messages)
+    if not messages:
+        raise ValueError("Anthropic wants a message that is not the system's and not empty (messages)")
     said = _fields(request.fields)
     if "output_config" in said:
         said["output_config"] |= {**(defaults.get("output_config") or {}), **said["output_config"]}
@@ -88,22 +109,26 @@ def body_of(request: ChatRequest, defaults: Mapping[str, Any]) -> dict[str, Any]
     return body
 
 
-def left_out(request: ChatRequest) -> tuple[str, ...]:
-    """The fields, and parts of messages, that Anthropic has no words for."""
-    fields = [name for name, value in request.fields.items() if _is_lost(name, value, request.fields)]
-    return (*fields, *parts_left_out(request.messages, NAME))
+def left_out(request: ChatRequest, defaults: Mapping[str, Any] = _NO_FIELDS) -> tuple[str, ...]:
+    """The fields, and parts of messages, that Anthropic has no words for, or none beside the others."""
+    body = body_of(request, defaults) if _THINKING.intersection((*request.fields, *defaults)) else {}
+    thinks = _kind(body) is not None
+    fields = [name for name, value in request.fields.items() if _is_lost(name, value, body, thinks)]
+    return (*fields, *parts_left_out(request.messages, NAME, ("detail",)))
 
 
-def _is_lost(name: str, value: object, fields: Mapping[str, Any]) -> bool:
-    if value in _NOTHING:
+def _is_lost(name: str, value: object, body: Mapping[str, Any], thinks: bool) -> bool:
+    if value in _NOTHING or value == _MEANS_NOTHING.get(name):
         return False
     match name:
         case "response_format":
             return _schema(value) is None and value != {"type": "text"}
         case "service_tier":
             return value not in _TIERS
-        case "temperature" | "top_k":
-            return fields.get("reasoning_effort") in BUDGETS
+        case "reasoning_effort":
+            return not thinks or value not in BUDGETS
+        case "temperature" | "top_k" | "top_p":
+            return thinks and name not in body
     return name not in _SAID
 
 
@@ -136,7 +161,8 @@ def _blocks(message: Mapping[str, Any]) -> tuple[str, list[Block]]:
         return "user", list(_content(message))
     if role == "assistant":
         thoughts = map(_thought, states_of(message, NAME))
-        return "assistant", [*thoughts, *_content(message), *map(_tool_use, message.get("tool_calls") or ())]
+        said = [*_content(message), *_refusal(message)]
+        return "assistant", [*thoughts, *said, *map(_tool_use, calls_of(message))]
     if role == "tool":
         return "user", [_tool_result(message)]
     raise ValueError(f"Anthropic has no messages of role {role!r}")
@@ -149,13 +175,13 @@ def _thought(state: ProviderState) -> Block:
     return {"type": "thinking", "thinking": state.text, "signature": state.value}
 
 
+def _refusal(message: Mapping[str, Any]) -> Iterator[Block]:
+    if message.get("refusal"):
+        yield {"type": "text", "text": _text(message["refusal"], "refusal")}
+
+
 def _content(message: Mapping[str, Any]) -> Iterator[Block]:
-    content = message.get("content")
-    if content is None:
-        return
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    for part in content:
+    for part in parts_of(message):
         if isinstance(part, str):
             part = {"type": "text", "text": part}
         block = _block(part)
@@ -193,9 +219,12 @@ def _text(value: object, name: str) -> str:
 
 def _image(url: object) -> dict[str, Any]:
     address = _text(url, "image_url.url")
-    if address.startswith(("https://", "http://")):
+    if address.startswith(_WEB):
         return {"type": "url", "url": address}
-    media_type, data = _data(address)
+    media_type, data = _data(address, "image_url.url")
+    media_type = _ALIASES.get(media_type, media_type)
+    if media_type not in _IMAGES:
+        raise ValueError(f"image_url.url: Anthropic takes no images of type {media_type!r}")
     return {"type": "base64", "media_type": media_type, "data": data}
 
 
@@ -206,27 +235,36 @@ def _document(file: Mapping[str, Any]) -> Block:
 
 def _source(file: Mapping[str, Any]) -> dict[str, Any]:
     if "file_url" in file:
-        return {"type": "url", "url": _text(file["file_url"], "file.file_url")}
+        return {"type": "url", "url": _address(file["file_url"])}
     if "file_data" not in file:
         raise ValueError("Anthropic does not know OpenAI's files by their id")
-    media_type, data = _data(_text(file["file_data"], "file.file_data"))
+    media_type, data = _data(_text(file["file_data"], "file.file_data"), "file.file_data")
     if media_type == "text/plain":
         return {"type": "text", "media_type": media_type, "data": _plain_text(data)}
+    if media_type != "application/pdf":
+        raise ValueError(f"file.file_data: Anthropic takes no files of type {media_type!r}")
     return {"type": "base64", "media_type": media_type, "data": data}
 
 
-def _data(url: str) -> tuple[str, str]:
+def _address(url: object) -> str:
+    address = _text(url, "file.file_url")
+    if not address.startswith(_WEB):
+        raise ValueError("file.file_url: no http address")
+    return address
+
+
+def _data(url: str, name: str) -> tuple[str, str]:
     matched = _DATA.fullmatch(url)
     if matched is None:
-        raise ValueError("neither an http address nor a base64 data URI")
+        raise ValueError(f"{name}: neither an http address nor a base64 data URI")
     return matched[1], matched[2]
 
 
 def _plain_text(data: str) -> str:
     try:
-        return base64.b64decode(data).decode()
+        return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise ValueError("a text file must be base64 of UTF-8") from None
+        raise ValueError("file.file_data: a text file must be base64 of UTF-8") from None
 
 
 def _tool_use(call: Mapping[str, Any]) -> Block:
@@ -311,7 +349,7 @@ def _schema(wanted: object) -> Mapping[str, Any] | None:
 
 
 def _stops(stop: str | Iterable[str]) -> list[str]:
-    stops = [stop] if isinstance(stop, str) else [_text(item, "stop") for item in stop]
+    stops = [stop] if isinstance(stop, str) else list(stop)
     if not all(item.strip() for item in stops):
         raise ValueError("Anthropic does not stop at white space (stop)")
     return stops
@@ -319,13 +357,22 @@ def _stops(stop: str | Iterable[str]) -> list[str]:
 
 def _tool(tool: Mapping[str, Any]) -> Block:
     function = _function(tool, "a tool")
-    schema = function.get("parameters") or {"type": "object", "properties": {}}
-    block: Block = {"name": _text(function.get("name"), "a function's name"), "input_schema": schema}
+    name = _text(function.get("name"), "a function's name")
+    block: Block = {"name": name, "input_schema": _input_schema(function.get("parameters"), name)}
     if function.get("description"):
         block["description"] = function["description"]
     if function.get("strict") is True:
         block["strict"] = True
     return block
+
+
+def _input_schema(parameters: object, name: str) -> Mapping[str, Any]:
+    """Rule 2."""
+    schema = _object({} if parameters is None else parameters, f"the parameters of {name}")
+    many = next((word for word in _SCHEMAS_OF_MANY if word in schema), None)
+    if many is not None:
+        raise ValueError(f"the parameters of {name}: Anthropic takes no {many} at the top")
+    return {"type": "object", **(schema or {"properties": {}})}
 
 
 def _tool_choice(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -349,11 +396,11 @@ def _choice(choice: object) -> dict[str, Any]:
 # Thinking
 
 
-def _think(body: dict[str, Any], effort: object) -> None:
+def _think(body: dict[str, Any], effort: str | None) -> None:
     """There are four cases: not said, or in a word we don't know; no thinking; adaptive; with a budget."""
     if effort == "none":
         body.pop("thinking", None)
-    if not isinstance(effort, str) or effort not in BUDGETS:
+    if effort not in BUDGETS:
         return
     if _kind(body) == "adaptive":
         word = "low" if effort == "minimal" else effort
@@ -396,6 +443,17 @@ def _kind(body: Mapping[str, Any]) -> str | None:
 
 def _lacks_thoughts(turns: Sequence[Mapping[str, Any]]) -> bool:
     """Does the newest turn bring tool results, to calls that no thoughts stand before?"""
-    if not turns or turns[-1]["content"][0]["type"] != "tool_result":
+    if turns[-1]["content"][0]["type"] != "tool_result":
         return False
-    return len(turns) == 1 or turns[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking")
+    return turns[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking")
+
+
+def without_clearing(managed: object) -> object:
+    """What `MANAGED` says without clearing thoughts away, which is refused where there is no thinking."""
+    if not isinstance(managed, Mapping) or not isinstance(managed.get("edits"), list):
+        return managed
+    return {**managed, "edits": [edit for edit in managed["edits"] if not _clears_thoughts(edit)]}
+
+
+def _clears_thoughts(edit: object) -> bool:
+    return isinstance(edit, Mapping) and str(edit.get("type")).startswith("clear_thinking")

@@ -224,9 +224,7 @@ class AnthropicStream:
         """The events that this chunk adds."""
         if chunk.index:
             return b""
-        # An event in front of the answer, such as Azure's about the prompt, knows neither id nor model.
-        knows = chunk.id or chunk.model or chunk.has_content or chunk.tool_calls or chunk.finish_reason
-        events = [self._start(chunk)] if knows and not self._begun else []
+        events = [self._start(chunk)] if chunk.is_of_an_answer and not self._begun else []
         self._take(chunk)
         events += self._advance()
         if chunk.finish_reason is not None:

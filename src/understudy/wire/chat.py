@@ -126,6 +126,14 @@ class ChatChunk(msgspec.Struct, frozen=True):
             or any(call.name or call.arguments for call in self.tool_calls)
         )
 
+    @property
+    def is_of_an_answer(self) -> bool:
+        """Does it know or say anything, if only white space? Azure's event about the prompt does not."""
+        known = self.id or self.model or self.finish_reason
+        said = self.text or self.reasoning or self.refusal or self.tool_calls or self.audio
+        beside = self.annotations or self.logprobs or self.state
+        return bool(known or said or beside)
+
 
 class Malformed(msgspec.Struct, frozen=True):
     """An event that could not be read and was dropped; the stream goes on."""

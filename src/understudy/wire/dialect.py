@@ -97,6 +97,10 @@ class Dialect(Protocol):
         """The whole request in neutral words. Raises `BadRequest`."""
         ...
 
+    def parts_left_out(self, fields: Fields) -> tuple[str, ...]:
+        """What of parts of the conversation asks for something, and is not in the neutral words, by name."""
+        ...
+
     def write_answer(self, chunks: Sequence[ChatChunk], usage: Usage | None, request: ClientRequest) -> bytes:
         """A unary answer, put together from what another format's decoder read."""
         ...
@@ -176,11 +180,11 @@ class ClientRequest:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Fields that say something and are not in the neutral words. Raises `BadRequest`."""
-        if self.chat and self._watched.all_seen:
-            return ()
+        """What says something and is not in the neutral words: fields, and parts. Raises `BadRequest`."""
+        unseen = {} if self.chat and self._watched.all_seen else self.fields
         seen = self._watched.seen | _OURS
-        return tuple(name for name, raw in self.fields.items() if name not in seen and not says_nothing(raw))
+        lost = [name for name, raw in unseen.items() if name not in seen and not says_nothing(raw)]
+        return (*lost, *self.dialect.parts_left_out(self.fields))
 
 
 class _Watched(dict[str, msgspec.Raw]):

@@ -6,7 +6,8 @@
    conversation are called alike, or ``call_<n>_<name>`` where there is no `responseId` either.
 3. A thought signature becomes state: with its call's id, if it came with a call.
 4. Finish reasons are put into OpenAI's words by `FINISH_REASONS`; a word that is not there stays as it is.
-   A stop after a call is ``tool_calls``. The reasons of `ERROR_REASONS` are failures, no ends.
+   A stop after a call is ``tool_calls``. The reasons of `ERROR_REASONS` are errors, no ends. So are a blocked
+   prompt, and an ``error`` in any response.
 5. Usage is said where the answer ends, by the newest `usageMetadata`: what tools brought in counts as input,
    thoughts count as output. All zero is no usage.
 6. Sources become OpenAI's citations, each once. Gemini counts bytes, we count characters; where a segment's
@@ -15,6 +16,7 @@
 7. Images and sounds that a model makes, code that it runs, and what its own tools answer are no content for
    us: nothing neutral can say them. An answer of nothing else is an empty one.
 8. Invalid UTF-8 becomes U+FFFD, halves of surrogate pairs are joined across events.
+9. A whole answer is one response or a list of them. With fewer candidates than were asked for it is none.
 """
 
 from __future__ import annotations
@@ -26,14 +28,16 @@ from typing import Any
 
 import msgspec
 
-from understudy.errors import FailureKind
+from understudy.errors import FailureKind, ProtocolViolation
 from understudy.wire import lenient_json
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
+from understudy.wire.decoder import ErrorInside
 from understudy.wire.gemini_request import NAME, SIGNATURE
+from understudy.wire.sse import Event, framed
 from understudy.wire.state import ProviderState
 from understudy.wire.surrogates import SurrogateHalves
 
-__all__ = ["ERROR_REASONS", "FINISH_REASONS", "Reader", "Response", "decode", "decode_all"]
+__all__ = ["ERROR_REASONS", "FINISH_REASONS", "Reader", "Response", "decode", "decode_all", "read_whole"]
 
 FINISH_REASONS = {
     "STOP": "stop",
@@ -242,10 +246,13 @@ def _if_fits(value: Any, kind: type[Any]) -> Any:
 class Reader:
     """One answer, put together response by response; `asked` is the number of candidates."""
 
-    __slots__ = ("_asked", "_candidates", "_usage", "finish_reason")
+    __slots__ = ("_asked", "_candidates", "_usage", "finish_reason", "finished")
+
+    done = False  # usage, citations and state may follow the marker
 
     def __init__(self, asked: int = 1) -> None:
         self.finish_reason: str | None = None
+        self.finished = False
         self._asked = asked
         self._candidates: dict[int, _CandidateReader] = {}
         self._usage: _UsageMetadata | None = None
@@ -256,13 +263,14 @@ class Reader:
         return len(self._candidates)
 
     @property
-    def finished(self) -> bool:
-        return sum(reader.finished for reader in self._candidates.values()) >= self._asked
-
-    @property
     def call_open(self) -> bool:
         """Has a call come, after which there may be more, and no end?"""
         return any(reader.calls and not reader.finished for reader in self._candidates.values())
+
+    def take(self, event: Event) -> list[ChatChunk]:
+        response = decode(event.data)
+        _raise_error(response, event.data, event.event)
+        return self.read(response, framed(event))
 
     def read(self, response: Response, raw: bytes) -> list[ChatChunk]:
         self._usage = response.usage_metadata or self._usage
@@ -285,6 +293,7 @@ class Reader:
         chunk = reader.read(candidate, response, raw)
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
+            self.finished = sum(reader.finished for reader in self._candidates.values()) >= self._asked
         return chunk
 
     def _with_usage(self, chunk: ChatChunk, said: _UsageMetadata) -> ChatChunk:
@@ -402,6 +411,46 @@ def _usage_of(said: _UsageMetadata) -> Usage | None:
 
 def _count(tokens: float | None) -> int:
     return max(0, int(tokens)) if tokens and math.isfinite(tokens) else 0
+
+
+# Errors
+
+
+def _raise_error(response: Response, data: bytes, event: str = "message") -> None:
+    """Raises ErrorInside where a response holds an error, or tells why there is no answer."""
+    if response.error or event == "error":
+        raise ErrorInside(response.error or lenient_json.decoded(data))
+    if (refusal := response.refusal) is not None:
+        kind, said = refusal
+        raise ErrorInside(said, kind)
+
+
+# Whole answers
+
+
+def read_whole(body: bytes, choices: int) -> list[ChatChunk]:
+    """A unary answer, one chunk a candidate; a stream that came as a list has more. Raises what `Reader.take`
+    does."""
+    responses = _responses(body)
+    reader = Reader(choices)
+    chunks: list[ChatChunk] = []
+    for response in responses:
+        _raise_error(response, body)
+        chunks += reader.read(response, b"" if chunks else body)
+    if not any(response.says_something for response in responses):
+        raise ProtocolViolation("the answer is JSON, but none of Gemini's")
+    if 0 < reader.came < choices:
+        raise ProtocolViolation(f"only {reader.came} of {choices} candidates came")
+    return chunks
+
+
+def _responses(body: bytes) -> list[Response]:
+    try:
+        return decode_all(body)
+    except (ValueError, RecursionError):
+        if body.lstrip().startswith(b"["):  # which is no answer in other formats
+            raise ProtocolViolation("the answer is cut or malformed JSON") from None
+        raise
 
 
 # Logprobs and citations, in OpenAI's shape

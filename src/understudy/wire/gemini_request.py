@@ -7,10 +7,11 @@
    whole, as ``{"_raw": text}``. A result is ``{"output": text}`` under its function's name, which Gemini
    wants and which is looked up by the call's id. Images and PDF of a result go into it where the model can
    take them there (Gemini 3), else after all results, behind a line that names the function.
-3. Images, files and audio go as `inlineData`. An http address goes as `fileData`, its type guessed from its
-   ending, else a JPEG or a PDF; Gemini fetches what is public, and not for every model. What cannot be said
-   raises ValueError: files by id, spoken answers, tools that are no functions, results of unknown calls, and
-   JSON beside tools before Gemini 3.
+3. Images, files and audio go as `inlineData`. An http address of an image or a file goes as `fileData`, its
+   type guessed from its ending, else a JPEG or a PDF; Gemini fetches what is public, and not for every model
+   (`refusal` knows the words in which it says so, and then the next backend is asked). What cannot be said
+   raises ValueError: files by id, tools that are no functions, results of unknown calls, JSON beside tools
+   before Gemini 3, and what `neutral` refuses.
 4. JSON Schemas go as they came, in `parametersJsonSchema` and `responseJsonSchema`, which take plain JSON
    Schema; the older fields, a subset of OpenAPI's, refuse a request for one keyword that they do not know.
 5. ``reasoning_effort`` becomes `thinkingConfig`: a budget of `BUDGETS` for Gemini 2.5, a level for what came
@@ -33,6 +34,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from understudy.wire.chat import ChatRequest
+from understudy.wire.neutral import REFUSED, calls_of, check, parts_of
 from understudy.wire.thoughts import parts_left_out, states_of
 
 __all__ = ["BUDGETS", "NAME", "SIGNATURE", "UNSIGNED", "body_of", "left_out"]
@@ -74,8 +76,11 @@ _SAID = frozenset(
         "messages",
         "stream",
         "stream_options",
+        *REFUSED,
     }
 )
+_LOST_OF_PARTS = ("cache_control", "detail", "filename")
+_NO_FIELDS: Mapping[str, Any] = {}
 _MEANS_NOTHING: dict[str, Any] = {
     "parallel_tool_calls": True,
     "modalities": ["text"],
@@ -109,9 +114,12 @@ Part = dict[str, Any]
 
 def body_of(request: ChatRequest, defaults: Mapping[str, Any], model: str) -> dict[str, Any]:
     """The whole body; model and ``stream`` are said by the address. Raises ValueError, TypeError."""
+    check(request, "Gemini")
     given = {name: value for name, value in request.fields.items() if value is not None}
     version = _version(model)
     system, contents = _turns(request.messages, version)
+    if not contents:
+        raise ValueError("Gemini wants a message that is not the system's and not empty (messages)")
     body = {**defaults, "contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
@@ -129,8 +137,6 @@ def body_of(request: ChatRequest, defaults: Mapping[str, Any], model: str) -> di
 
 
 def _check(given: Mapping[str, Any], version: tuple[int, int]) -> None:
-    if "audio" in given.get("modalities", ()):
-        raise ValueError("Gemini speaks through models and fields of its own (modalities)")
     kind = _object(given.get("response_format", {}), "response_format").get("type")
     if given.get("tools") and kind in ("json_object", "json_schema") and version < (3, 0):
         raise ValueError("before Gemini 3 there is no JSON beside tools (response_format)")
@@ -191,10 +197,7 @@ def _text_alone(part: Part) -> Part:
 
 
 def _content(message: Mapping[str, Any]) -> Iterator[Part]:
-    content = message.get("content")
-    if content is None:
-        return
-    for part in [content] if isinstance(content, str) else content:
+    for part in parts_of(message):
         said = {"text": part} if isinstance(part, str) else _part(part)
         if said.get("text") != "":
             yield said
@@ -233,14 +236,15 @@ def _media(url: object, name: str, otherwise: str) -> Part:
         return {"fileData": {"mimeType": _TYPES.get(ending, otherwise), "fileUri": address}}
     matched = _DATA.fullmatch(address)
     if matched is None:
-        raise ValueError(f"{name} is neither an http address nor a base64 data URI")
+        raise ValueError(f"{name}: neither an http address nor a base64 data URI")
     return {"inlineData": {"mimeType": matched[1] or otherwise, "data": matched[2]}}
 
 
 def _file(file: Mapping[str, Any]) -> Part:
-    if "file_data" not in file:
+    source = next((name for name in ("file_data", "file_url") if name in file), None)
+    if source is None:
         raise ValueError("Gemini does not know OpenAI's files by their id")
-    return _media(file["file_data"], "file.file_data", "application/pdf")
+    return _media(file[source], f"file.{source}", "application/pdf")
 
 
 def _audio(audio: Mapping[str, Any]) -> Part:
@@ -258,7 +262,7 @@ def _model_parts(message: Mapping[str, Any], names: dict[str, str], version: tup
         said.append({"text": _text(message["refusal"], "refusal")})
     if "" in signatures:
         _sign_text(said, signatures[""])
-    calls = [_call(call, names, signatures) for call in message.get("tool_calls") or ()]
+    calls = [_call(call, names, signatures) for call in calls_of(message)]
     if calls and version >= (3, 0):
         calls[0].setdefault(SIGNATURE, UNSIGNED)
     return said + calls
@@ -312,8 +316,6 @@ def _args(arguments: object) -> Mapping[str, Any]:
 
 def _result(message: Mapping[str, Any], names: Mapping[str, str], version: tuple[int, int]) -> list[Part]:
     call_id = _text(message.get("tool_call_id"), "tool_call_id")
-    if call_id not in names:
-        raise ValueError(f"tool_call_id {call_id!r} is not that of a call before it")
     parts = list(_content(message))
     output = "\n\n".join(part["text"] for part in parts if "text" in part)
     result: Part = {"id": call_id, "name": names[call_id], "response": {"output": output}}
@@ -353,7 +355,7 @@ def _calling(choice: object) -> Part:
             return {"mode": "ANY", "allowedFunctionNames": [name]}
         case {
             "type": "allowed_tools",
-            "allowed_tools": {"mode": "auto" | "required" as mode, "tools": tools},
+            "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*tools]},
         }:
             names = [_text(_function(tool, "a tool").get("name"), "a function's name") for tool in tools]
             return {"mode": "ANY" if mode == "required" else "VALIDATED", "allowedFunctionNames": names}
@@ -372,7 +374,7 @@ def _config(
     if limit is not None:
         config["maxOutputTokens"] = limit
     if "stop" in given:
-        config["stopSequences"] = _stops(given["stop"])
+        config["stopSequences"] = [given["stop"]] if isinstance(given["stop"], str) else [*given["stop"]]
     if "n" in given:
         config["candidateCount"] = request.choices
     if "seed" in given:
@@ -390,20 +392,13 @@ def _config(
     return {**defaults, **config}
 
 
-def _stops(stop: object) -> list[str]:
-    stops = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list | tuple):
-        raise ValueError("stop must be a string or a list of them")
-    return [_text(item, "stop") for item in stops]
-
-
-def _seed(seed: object) -> object:
+def _seed(seed: int) -> int:
     """Gemini's has 32 bits; a longer one still means the same answer again."""
-    return seed & 0x7FFFFFFF if isinstance(seed, int) and not -(2**31) <= seed < 2**31 else seed
+    return seed if -(2**31) <= seed < 2**31 else seed & 0x7FFFFFFF
 
 
 def _format(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    kind = wanted.get("type")
+    kind = _text(wanted.get("type"), "response_format.type")
     if kind not in _FORMATS:
         raise ValueError(f"Gemini has no such response_format: {kind!r}")
     said: dict[str, Any] = {"responseMimeType": _FORMATS[kind]}
@@ -413,10 +408,10 @@ def _format(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _thinking(effort: object, model: str) -> dict[str, Any]:
+def _thinking(effort: str | None, model: str) -> dict[str, Any]:
     """There are four cases: not said, or in a word we don't know; no thinking model; a budget; a level."""
     version = _version(model)
-    if not isinstance(effort, str) or effort not in BUDGETS or version < (2, 5):
+    if effort not in BUDGETS or version < (2, 5):
         return {}
     is_pro = "pro" in re.split("[^a-z]", model.lower())
     if version < (3, 0):
@@ -437,12 +432,10 @@ def _level(level: str, is_pro: bool, version: tuple[int, int]) -> str:
 # What is left out
 
 
-def left_out(request: ChatRequest) -> tuple[str, ...]:
+def left_out(request: ChatRequest, defaults: Mapping[str, Any] = _NO_FIELDS) -> tuple[str, ...]:
     """The names of what the request says and Gemini is not told, each once."""
-    parts = [part for message in request.messages for part in _lost(message)]
-    return tuple(
-        dict.fromkeys([*_fields_lost(request.fields), *parts_left_out(request.messages, NAME), *parts])
-    )
+    parts = parts_left_out(request.messages, NAME, _LOST_OF_PARTS)
+    return (*dict.fromkeys(_fields_lost(request.fields)), *parts)
 
 
 def _fields_lost(fields: Mapping[str, Any]) -> Iterator[str]:
@@ -457,21 +450,3 @@ def _fields_lost(fields: Mapping[str, Any]) -> Iterator[str]:
         function = tool.get("function") if isinstance(tool, Mapping) else None
         if isinstance(function, Mapping) and function.get("strict"):
             yield "tools[].strict"
-
-
-def _lost(message: Mapping[str, Any]) -> Iterator[str]:
-    if message.get("audio"):
-        yield "messages[].audio"
-    content = message.get("content")
-    for part in content if isinstance(content, list | tuple) else ():
-        if isinstance(part, Mapping):
-            yield from _of_part(part)
-
-
-def _of_part(part: Mapping[str, Any]) -> Iterator[str]:
-    if "cache_control" in part:
-        yield "messages[].cache_control"
-    for kind, name in (("image_url", "detail"), ("file", "filename")):
-        inner = part.get(kind)
-        if isinstance(inner, Mapping) and inner.get(name):
-            yield f"messages[].{name}"

@@ -16,7 +16,7 @@
    before the first message of the user, that message, and the tools.
 
 `suited` makes of a request what a member's model can take: an answer no longer than it gives, and no word
-about reasoning to one that has none.
+about reasoning to one that has none. `suited_params` does so with the parameters that a member adds itself.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from understudy.core.facts import Facts, Feature, Tokenizer
+from understudy.wire.anthropic_request import MANAGED, without_clearing
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest
 from understudy.wire.tokens import ATTACHMENT, MESSAGE, estimate
 
-__all__ = ["Needs", "Suited", "suited"]
+__all__ = ["Needs", "Suited", "own_limit", "suited", "suited_params"]
 
 Request = ChatRequest | ClientRequest
 
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 REASONING = ("reasoning_effort", "reasoning", "thinking")
+_CONFIG, _CONFIGURED = "generationConfig", "maxOutputTokens"  # Gemini's limit
 
 _TOOLS = ("tools", "functions")
 _FORMATS = ("response_format", "text", "output_config", "output_format")
@@ -385,9 +387,33 @@ def suited(request: Request, needs: Needs, facts: Facts) -> Suited:
     left_out = tuple(name for name in REASONING if silent and _is_given(fields, name))
     for name in left_out:
         del fields[name]
+    if left_out and MANAGED in fields:
+        fields[MANAGED] = _as_came(fields[MANAGED], without_clearing(_plain(fields[MANAGED])))
     if limit is not None:
         _lower(fields, limit)
     return Suited(request.with_fields(fields), left_out, limit)
+
+
+def own_limit(params: Mapping[str, Any]) -> int:
+    """The most tokens of an answer that a member's own parameters ask for, in any format's words, or 0."""
+    said = [params.get(name) for name in LIMITS]
+    if isinstance(config := params.get(_CONFIG), Mapping):
+        said.append(config.get(_CONFIGURED))
+    return max((limit for limit in said if isinstance(limit, int)), default=0)
+
+
+def suited_params(params: Mapping[str, Any], facts: Facts, unasked: int = 0) -> dict[str, Any]:
+    """A member's own parameters as its model can take them. `unasked` is the limit of an answer that its
+    format sets where nobody does."""
+    fields, limit = dict(params), facts.max_output
+    if limit is None or (own_limit(params) or unasked) <= limit:
+        return fields
+    if not own_limit(params):
+        fields["max_tokens"] = limit
+    if isinstance(config := fields.get(_CONFIG), Mapping) and _CONFIGURED in config:
+        fields[_CONFIG] = {**config, _CONFIGURED: limit}
+    _lower(fields, limit)
+    return fields
 
 
 def _lower(fields: dict[str, Any], limit: int) -> None:

@@ -12,6 +12,8 @@
 5. A tool call without an id gets one, the same in every answer to that request.
 6. Reasoning goes out as ``reasoning_content``, the name that most clients read. State that only another
    format's backend understands goes out as entries of ``reasoning_details``, and is read back from there.
+   In a stream such entries, and citations, are numbered: OpenAI's own SDK gives up a list that comes bit by
+   bit without an `index` in each entry.
 7. A failure is the last event of a stream, which no ``[DONE]`` follows.
 """
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -46,6 +48,7 @@ __all__ = [
     "PASSED_ON",
     "StreamWriter",
     "chat_of",
+    "parts_left_out",
     "read_request",
     "write_answer",
     "write_error",
@@ -138,6 +141,11 @@ def chat_of(fields: Fields) -> ChatRequest:
     )
 
 
+def parts_left_out(fields: Fields) -> tuple[str, ...]:
+    """Nothing: the neutral words are this format's own."""
+    return ()
+
+
 def _with_state(message: dict[str, Any]) -> dict[str, Any]:
     """The message with what its ``reasoning_details`` hold of state, and without them."""
     details = message.pop("reasoning_details", None)
@@ -161,7 +169,17 @@ def _state(entry: object) -> ProviderState | None:
 class StreamWriter:
     """Writes one answer as OpenAI's event stream."""
 
-    __slots__ = ("_calls", "_choices", "_created", "_first", "_id", "_model", "_request", "_written")
+    __slots__ = (
+        "_calls",
+        "_choices",
+        "_created",
+        "_first",
+        "_id",
+        "_listed",
+        "_model",
+        "_request",
+        "_written",
+    )
 
     def __init__(self, request: ClientRequest) -> None:
         self._request = request
@@ -171,6 +189,7 @@ class StreamWriter:
         self._first = b""  # of the native events that belong to the answer
         self._choices: set[int] = set()  # that have begun
         self._calls: set[tuple[int, int]] = set()  # that have begun, by choice and call
+        self._listed: dict[tuple[int, str], int] = {}  # how many entries a choice's lists have
         self._written = False  # something was put into our words
 
     def __repr__(self) -> str:
@@ -240,10 +259,18 @@ class StreamWriter:
         if chunk.audio:
             delta["audio"] = chunk.audio
         if chunk.annotations:
-            delta["annotations"] = chunk.annotations
+            delta["annotations"] = self._numbered(chunk.index, "annotations", chunk.annotations)
         if chunk.state:
-            delta["reasoning_details"] = list(map(_detail, chunk.state))
+            details = map(_detail, chunk.state)
+            delta["reasoning_details"] = self._numbered(chunk.index, "reasoning_details", details)
         return delta
+
+    def _numbered(self, choice: int, name: str, entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rule 6."""
+        begun = self._listed.get((choice, name), 0)
+        numbered = [{"index": number, **entry} for number, entry in enumerate(entries, begun)]
+        self._listed[choice, name] = begun + len(numbered)
+        return numbered
 
     def _call(self, choice: int, call: ToolCallDelta) -> dict[str, Any]:
         if (choice, call.index) in self._calls:

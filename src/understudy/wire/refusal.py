@@ -11,7 +11,8 @@
   format's own words leave no doubt, its decoder says the kind, and only a user's rules come before it.
 - When to come back is said by the headers, else by the body (`wire.retry_after`).
 - Messages are one short line for people; bodies are cut at 64 KiB; keys in both are masked.
-- A 400 that names a field which we added on our own account asks for it to be dropped.
+- A 400 that names a field which we added on our own account asks for it to be dropped. A row may ask for
+  something to be dropped too: the state that this backend can't read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from understudy.errors import FailureKind
 from understudy.wire.complaint import Complaint, read, read_value
 from understudy.wire.masking import mask, mask_bytes
 from understudy.wire.retry_after import retry_after, retry_delay
+from understudy.wire.state import FIELD
 
 __all__ = ["TABLE", "Row", "classify", "classify_error_object", "mask", "retry_after"]
 
@@ -48,6 +50,7 @@ class Row:
     statuses: frozenset[int]
     words: frozenset[str] = frozenset()
     wording: re.Pattern[str] | None = None
+    drops: str | None = None
 
     def matches(self, status: int | None, complaint: Complaint) -> bool:
         if status is not None and status not in self.statuses:
@@ -58,10 +61,15 @@ class Row:
 
 
 def _row(
-    provider: str, kind: FailureKind, statuses: Collection[int], words: str = "", wording: str = ""
+    provider: str,
+    kind: FailureKind,
+    statuses: Collection[int],
+    words: str = "",
+    wording: str = "",
+    drops: str | None = None,
 ) -> Row:
     pattern = re.compile(wording, re.IGNORECASE) if wording else None
-    return Row(provider, kind, frozenset(statuses), frozenset(words.split()), pattern)
+    return Row(provider, kind, frozenset(statuses), frozenset(words.split()), pattern, drops)
 
 
 _RATE_LIMITED = FailureKind.RATE_LIMITED
@@ -70,6 +78,7 @@ _AUTH = FailureKind.AUTH
 _MODEL = FailureKind.MODEL_NOT_FOUND
 _CONTEXT = FailureKind.CONTEXT_LENGTH
 _FILTER = FailureKind.CONTENT_FILTER
+_UNFIT = FailureKind.UNFIT
 
 _BAD = (400, 422)
 _LONG = (400, 413, 422)
@@ -159,6 +168,47 @@ TABLE: tuple[Row, ...] = (
     _row("deepseek", _FILTER, _POLICY, wording=r"content exists risk"),
     _row("xai", _FILTER, _POLICY, wording=r"content violates usage guidelines"),
     _row("alibaba", _FILTER, _POLICY, "data_inspection_failed datainspectionfailed"),
+    # State that this backend did not issue, or misses; another one may take the conversation as it is.
+    _row(
+        "openai",
+        _UNFIT,
+        _BAD,
+        "invalid_encrypted_content",
+        r"encrypted content .{0,300}could not be (?:verified|decrypted)",
+        FIELD,
+    ),
+    _row(
+        "anthropic",
+        _UNFIT,
+        _BAD,
+        wording=r"invalid `?signature`? in `?(?:redacted_)?thinking"
+        r"|thinking`? blocks .{0,80}cannot be modified|expected `?thinking`? or `?redacted_thinking",
+        drops=FIELD,
+    ),
+    _row(
+        "gemini",
+        _UNFIT,
+        _BAD,
+        wording=r"thought signature is not valid|(?:invalid|corrupted) thought signature",
+        drops=FIELD,
+    ),
+    _row("gemini", _UNFIT, _BAD, wording=r"missing a thought_signature"),
+    _row("deepseek", _UNFIT, _BAD, wording=r"in the thinking mode must be passed back"),
+    # Something that this backend could not fetch; another one may.
+    _row(
+        "openai",
+        _UNFIT,
+        _BAD,
+        "invalid_image_url failed_to_download_image",
+        r"(?:error|timeout) while downloading|failed to download (?:image|file) from",
+    ),
+    _row("anthropic", _UNFIT, _BAD, wording=r"unable to download the file|disallowed by .{0,40}robots\.txt"),
+    _row(
+        "gemini",
+        _UNFIT,
+        _BAD,
+        wording=r"cannot fetch content from the provided url|(?:unsupported|invalid) file uri",
+    ),
     # The model is not there, said with 400.
     _row("openai vllm", _MODEL, _BAD, "model_not_found", r"\bmodel \S+ does not exist"),
     _row("azure", _MODEL, _BAD, "deploymentnotfound unknown_model unavailable_model"),
@@ -237,7 +287,9 @@ def classify(
     """
     text = body[:BODY_LIMIT].decode(errors="replace")
     complaint = read(text)
-    kind = _ruled(rules, status, text) or _kind(status, complaint)
+    row = _row_of(status, complaint)
+    ruled = _ruled(rules, status, text)
+    kind = ruled or (row.kind if row else _kind_of_status(status))
     return Failure(
         kind=kind,
         message=_message(status, mask(complaint.summary[:SUMMARY_LIMIT], secrets)),
@@ -246,7 +298,7 @@ def classify(
         body=mask_bytes(body[:BODY_LIMIT], secrets) or None,
         drop_field=_unknown_field(status, text, asked_fields)
         if kind is FailureKind.INVALID_REQUEST
-        else None,
+        else _dropped(row, ruled),
     )
 
 
@@ -264,7 +316,9 @@ def classify_error_object(
     status = complaint.status or next(
         (_STATUS_OF_WORD[word] for word in complaint.words if word in _STATUS_OF_WORD), None
     )
-    kind = _ruled(rules, status, body.decode()) or kind or _kind(status, complaint)
+    row = None if kind else _row_of(status, complaint)
+    ruled = _ruled(rules, status, body.decode())
+    kind = ruled or kind or (row.kind if row else _kind_of_status(status))
     return Failure(
         kind=kind,
         message=_message(complaint.status, mask(complaint.summary[:SUMMARY_LIMIT], secrets))
@@ -273,6 +327,7 @@ def classify_error_object(
         retry_after=_wait(kind, None, body[:BODY_LIMIT].decode(errors="replace")),
         body=mask_bytes(body[:BODY_LIMIT], secrets),
         in_stream=True,
+        drop_field=_dropped(row, ruled),
     )
 
 
@@ -293,14 +348,18 @@ def _ruled(rules: Sequence[ErrorRule], status: int | None, text: str) -> Failure
     return next((rule.kind for rule in rules if rule.matches(status, text)), None)
 
 
-def _kind(status: int | None, complaint: Complaint) -> FailureKind:
-    for row in TABLE:
-        if row.matches(status, complaint):
-            return row.kind
-    return FailureKind.SERVER_ERROR if status is None else _kind_of_status(status)
+def _row_of(status: int | None, complaint: Complaint) -> Row | None:
+    return next((row for row in TABLE if row.matches(status, complaint)), None)
 
 
-def _kind_of_status(status: int) -> FailureKind:
+def _dropped(row: Row | None, ruled: FailureKind | None) -> str | None:
+    """What the row asks for, where no rule of the user's has decided otherwise."""
+    return None if row is None or ruled else row.drops
+
+
+def _kind_of_status(status: int | None) -> FailureKind:
+    if status is None:
+        return FailureKind.SERVER_ERROR
     if status < 400:
         return FailureKind.PROTOCOL
     if status >= 500:

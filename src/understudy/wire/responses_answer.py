@@ -13,6 +13,8 @@
    `FINISH_REASONS`, and a word that is not there stays as it is. All zero is no usage.
 7. Invalid UTF-8 becomes U+FFFD, halves of surrogate pairs are joined across deltas.
 8. An event whose data names no type is of the type that the stream gives it.
+9. ``response.failed``, ``response.cancelled`` and ``error`` are errors, which stand in a field of their own,
+   in the response, or in the event itself. An answer that is still worked on is none.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ import msgspec
 from understudy.errors import ProtocolViolation
 from understudy.wire import lenient_json
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
+from understudy.wire.decoder import ErrorInside
 from understudy.wire.responses_state import state_of
-from understudy.wire.sse import Event
+from understudy.wire.sse import Event, framed
 from understudy.wire.state import ProviderState
 from understudy.wire.surrogates import SurrogateHalves
 
@@ -38,12 +41,14 @@ __all__ = [
     "ResponsesEvent",
     "decode_answer",
     "decode_event",
+    "read_whole",
     "whole_chunk",
 ]
 
 FINISH_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 _CALLS = ("function_call", "custom_tool_call")
+_FAILED = frozenset({"error", "response.failed", "response.cancelled"})
 
 
 # Only what is read is named; the rest is skipped, not parsed into objects.
@@ -144,12 +149,13 @@ def decode_answer(data: bytes) -> ResponsesAnswer:
 
 
 class Reader:
-    """One answer, put together event by event. `call_open`: a tool call has begun that is not done."""
+    """One answer, put together event by event. There is one choice, whatever is `asked`."""
 
-    __slots__ = ("_begun", "_calls", "_halves", "_open", "_thoughts", "finish_reason")
+    __slots__ = ("_begun", "_calls", "_halves", "_open", "_thoughts", "done", "finish_reason", "finished")
 
-    def __init__(self) -> None:
+    def __init__(self, asked: int = 1) -> None:
         self.finish_reason: str | None = None
+        self.finished = self.done = False
         self._begun: set[int] = set()  # items of which something was told
         self._calls: dict[int, int] = {}  # by item: the call's number
         self._open: set[int] = set()  # calls that are not done
@@ -158,7 +164,14 @@ class Reader:
 
     @property
     def call_open(self) -> bool:
+        """Has a tool call begun that is not done?"""
         return bool(self._open)
+
+    def take(self, event: Event) -> list[ChatChunk]:
+        said = decode_event(event)
+        if said.error or said.type in _FAILED or event.event in _FAILED:
+            raise ErrorInside(_error_in(said, event))
+        return [self.read(said, framed(event))]
 
     def read(self, event: ResponsesEvent, raw: bytes) -> ChatChunk:
         """Raises ProtocolViolation for arguments of an item that never began."""
@@ -235,6 +248,7 @@ class Reader:
         items = enumerate(response.output or ())
         unsaid = [self._unsaid(index, item) for index, item in items if index not in self._begun]
         self._open.clear()
+        self.finished = self.done = True
         self.finish_reason = _reason(response, kind.rpartition(".")[2], called=bool(self._calls))
         owing = [key for key in self._halves.owing() if isinstance(key, int)]
         rest = tuple(ToolCallDelta(key, arguments=self._halves.rest(key)) for key in owing)
@@ -293,7 +307,35 @@ def _count(tokens: float | None) -> int:
     return max(0, int(tokens)) if tokens and math.isfinite(tokens) else 0
 
 
-# Whole items
+# Errors
+
+
+def _error_in(said: ResponsesEvent, event: Event) -> object:
+    """Rule 9."""
+    if said.error:
+        return said.error
+    if said.response is not None:
+        return _error_of(said.response)
+    return lenient_json.decoded(event.data)
+
+
+def _error_of(response: ResponsesAnswer) -> object:
+    return response.error or {"code": "server_error", "message": f"the response {response.status}"}
+
+
+# Whole answers, whole items
+
+
+def read_whole(body: bytes, choices: int) -> list[ChatChunk]:
+    """A unary answer. Raises what `Reader.take` does."""
+    answer = decode_answer(body)
+    if answer.error or answer.status in ("failed", "cancelled"):
+        raise ErrorInside(_error_of(answer))
+    if answer.output is None and answer.object != "response":
+        raise ProtocolViolation("the answer is JSON, but no response")
+    if answer.status in ("queued", "in_progress"):
+        raise ProtocolViolation("the answer is still to come: it is worked on in the background")
+    return [whole_chunk(answer, body)]
 
 
 def whole_chunk(answer: ResponsesAnswer, raw: bytes) -> ChatChunk:

@@ -36,7 +36,7 @@ from understudy.wire.dialect import (
 )
 from understudy.wire.openai_error import write_error
 from understudy.wire.responses_begun import BegunResponse
-from understudy.wire.responses_conversation import chat_of
+from understudy.wire.responses_conversation import chat_of, parts_left_out
 from understudy.wire.responses_output import answer_id, response
 from understudy.wire.responses_stream import ResponsesStream, event
 
@@ -46,6 +46,7 @@ __all__ = [
     "PASSED_ON",
     "StreamWriter",
     "chat_of",
+    "parts_left_out",
     "read_request",
     "write_answer",
     "write_error",

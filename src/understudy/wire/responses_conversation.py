@@ -27,7 +27,7 @@ from understudy.wire.dialect import BadRequest, Fields, checked
 from understudy.wire.responses_state import state_of
 from understudy.wire.state import FIELD, ProviderState, is_tagged, untagged
 
-__all__ = ["chat_of"]
+__all__ = ["chat_of", "parts_left_out"]
 
 _SAID_BY_ASSISTANTS = ("function_call", "custom_tool_call", "reasoning")
 
@@ -78,6 +78,11 @@ def chat_of(fields: Fields) -> ChatRequest:
         messages.append({"role": "system", "content": instructions})
     messages += _messages(_value(fields, "input"))
     return ChatRequest(messages, {**_fields(fields), **_tools(fields)})
+
+
+def parts_left_out(fields: Fields) -> tuple[str, ...]:
+    """Nothing that asks for something."""
+    return ()
 
 
 def _value(fields: Fields, name: str) -> Any:
@@ -192,7 +197,7 @@ def _part(part: Mapping[str, Any], where: str) -> Part:
 def _image(part: Mapping[str, Any], where: str) -> Part:
     if part.get("file_id") is not None:
         raise _wrong(f"{where}.file_id", "files by their id exist only at OpenAI")
-    detail = {"detail": part["detail"]} if part.get("detail") else {}
+    detail = {"detail": part["detail"]} if part.get("detail") not in (None, "", "auto") else {}
     return {"type": "image_url", "image_url": {"url": _text(part, "image_url", where), **detail}}
 
 
@@ -278,8 +283,10 @@ def _response_format(wanted: _Format | None) -> dict[str, Any] | None:
         return None
     if wanted.type != "json_schema":
         return {"type": wanted.type}
+    if wanted.schema is None:
+        raise _wrong("text.format.schema", "must be an object")
     more = {"description": wanted.description, "strict": wanted.strict}
-    named = {"name": wanted.name, "schema": wanted.schema or {}}
+    named = {"name": wanted.name, "schema": wanted.schema}
     return {
         "type": "json_schema",
         "json_schema": named | {name: value for name, value in more.items() if value is not None},

@@ -2,6 +2,8 @@
 
 1. A system or developer message that comes first is `instructions`; any other stands in `input` as it is.
    A message becomes an item of text, image and file parts, a tool call and a tool's result an item each.
+   What the format's own types ask for is said, though OpenAI forgives: an image's detail is ``auto`` unless
+   told, and an assistant's one text is a string, because a part would want an id and a status.
 2. Before an assistant's message stand the reasoning items that this format issued (`wire.state`); another
    format's are left out, and so is reasoning without state: here it cannot be handed back.
 3. Nothing is stored: ``store`` is false. Encrypted reasoning is asked for wherever there is reasoning: in the
@@ -11,8 +13,8 @@
    own `summary` wins, also if it is null.
 5. A function is not strict unless the request says so: left out, it would be here.
 6. Limits below `LEAST_LIMIT` tokens, which are refused, become that.
-7. What cannot be said and must not be dropped raises ValueError: several choices, spoken answers, the old
-   `functions`, parts of other kinds. Other fields without a counterpart are left out (`left_out`).
+7. What cannot be said and must not be dropped raises ValueError: several choices, parts of other kinds, and
+   what `neutral` refuses. Other fields without a counterpart are left out (`left_out`).
 8. `defaults` are in this format's own words and fill what the request leaves out. Those of OpenAI chat's
    words that a pool of several formats shares (`SHARED`) are understood there too.
 """
@@ -26,6 +28,7 @@ from typing import Any
 import msgspec
 
 from understudy.wire.chat import ChatRequest
+from understudy.wire.neutral import REFUSED, calls_of, check, parts_of
 from understudy.wire.responses_state import NAME, item_of
 from understudy.wire.thoughts import parts_left_out, states_of
 
@@ -39,6 +42,8 @@ SHARED = frozenset(
 THINKERS = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-[5-9]|codex)(?!.*chat)")
 """OpenAI's models that reason unasked."""
 
+_WEB = ("https://", "http://")
+_CHOICES = ("auto", "none", "required")
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -55,18 +60,21 @@ _SAME = (
     "top_p",
     "user",
 )
-_REFUSED = ("audio", "function_call", "functions")
-_READ = ("logprobs", "modalities", "n", "store", "stream_options", "tool_choice", "tools")
+_READ = ("logprobs", "n", "store", "stream_options", "tool_choice", "tools")
 _OURS = ("messages", "model", "stream")
-_SAID = SHARED.union(_SAME, _READ, _OURS, _REFUSED)
+_SAID = SHARED.union(_SAME, _READ, _OURS, REFUSED)
 _NOTHING: tuple[object, ...] = (None, False, [], {})
+_NO_FIELDS: Mapping[str, Any] = {}
+_MEANS_NOTHING = {"modalities": ["text"]}
 
 Item = dict[str, Any]
 
 
 def body_of(request: ChatRequest, defaults: Mapping[str, Any], model: str) -> dict[str, Any]:
     """The request's own fields; the model and ``stream`` are not among them. Raises ValueError, TypeError."""
-    _refuse(request)
+    if request.choices > 1:
+        raise ValueError("Responses gives one choice (n)")
+    check(request, "Responses")
     given = _given(request.fields)
     body = own_words(defaults)
     body |= {**_fields(given), **_nested(given, body), "store": False}
@@ -85,24 +93,19 @@ def own_words(defaults: Mapping[str, Any]) -> dict[str, Any]:
     return {**_fields(shared), **body, **_nested(shared, body)}
 
 
-def left_out(request: ChatRequest) -> tuple[str, ...]:
+def left_out(request: ChatRequest, defaults: Mapping[str, Any] = _NO_FIELDS) -> tuple[str, ...]:
     """The fields, and parts of messages, that this format has no words for."""
-    fields = [name for name, value in request.fields.items() if name not in _SAID and value not in _NOTHING]
-    return (*fields, *parts_left_out(request.messages, NAME))
+    fields = [name for name, value in request.fields.items() if _is_lost(name, value)]
+    return (*fields, *parts_left_out(request.messages, NAME, ("cache_control",)))
+
+
+def _is_lost(name: str, value: object) -> bool:
+    return name not in _SAID and value not in _NOTHING and value != _MEANS_NOTHING.get(name)
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Nulls say nothing."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _refuse(request: ChatRequest) -> None:
-    """Rule 7."""
-    if request.choices > 1:
-        raise ValueError("Responses gives one choice (n)")
-    refused = next((name for name in _REFUSED if request.fields.get(name) is not None), None)
-    if refused is not None or "audio" in (request.fields.get("modalities") or ()):
-        raise ValueError(f"Responses has nothing like {refused or 'spoken answers (modalities)'}")
 
 
 # Messages
@@ -130,13 +133,24 @@ def _items(message: Mapping[str, Any], custom: Collection[str]) -> Iterator[Item
             yield {"type": "message", "role": role, "content": list(_parts(message, "input_text"))}
         case "assistant":
             yield from map(item_of, states_of(message, NAME))
-            if content := list(_parts(message, "output_text")):
-                yield {"type": "message", "role": role, "content": content}
-            yield from map(_call, message.get("tool_calls") or ())
+            if content := [*_parts(message, "output_text"), *_refusal(message)]:
+                yield {"type": "message", "role": role, "content": _simplest(content)}
+            yield from map(_call, calls_of(message))
         case "tool":
             yield _result(message, custom)
         case _:
             raise ValueError(f"Responses has no messages of role {role!r}")
+
+
+def _simplest(content: list[Item]) -> str | list[Item]:
+    """Rule 1."""
+    only = content[0] if len(content) == 1 else {}
+    return only["text"] if only.get("type") == "output_text" else content
+
+
+def _refusal(message: Mapping[str, Any]) -> Iterator[Item]:
+    if message.get("refusal"):
+        yield {"type": "refusal", "refusal": _text(message["refusal"], "refusal")}
 
 
 def _texts(message: Mapping[str, Any]) -> Iterator[str]:
@@ -147,10 +161,7 @@ def _texts(message: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parts(message: Mapping[str, Any], kind_of_text: str) -> Iterator[Item]:
-    content = message.get("content")
-    if content is None:
-        return
-    for part in [content] if isinstance(content, str) else content:
+    for part in parts_of(message):
         if isinstance(part, str):
             yield {"type": kind_of_text, "text": part}
         else:
@@ -171,18 +182,34 @@ def _part(part: Mapping[str, Any], kind_of_text: str) -> Item:
 
 
 def _image(image: Mapping[str, Any]) -> Item:
-    item = {"type": "input_image", "image_url": _text(image.get("url"), "image_url.url")}
-    return item | ({"detail": image["detail"]} if image.get("detail") else {})
+    url = _address(image.get("url"), "image_url.url", (*_WEB, "data:"))
+    return {"type": "input_image", "image_url": url, "detail": image.get("detail") or "auto"}
 
 
 def _file(file: Mapping[str, Any]) -> Item:
     known = ("file_data", "file_id", "file_url", "filename")
-    return {"type": "input_file", **{name: file[name] for name in known if file.get(name) is not None}}
+    said = {name: _text(file[name], f"file.{name}") for name in known if file.get(name) is not None}
+    if "file_url" in said:
+        _address(said["file_url"], "file.file_url", _WEB)
+    return {"type": "input_file", **said}
+
+
+def _address(url: object, name: str, beginnings: tuple[str, ...]) -> str:
+    address = _text(url, name)
+    if not address.startswith(beginnings):
+        raise ValueError(f"{name}: must begin with {' or '.join(beginnings)}")
+    return address
 
 
 def _object(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must be an object")
+    return value
+
+
+def _list(value: object, name: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{name} must be a list")
     return value
 
 
@@ -253,7 +280,7 @@ def _reasoning(effort: object, default: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _format(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    kind = wanted.get("type")
+    kind = _text(wanted.get("type"), "response_format.type")
     return {"type": kind, **(_object(wanted.get(kind), kind) if kind == "json_schema" else {})}
 
 
@@ -279,7 +306,9 @@ def _tool(tool: Mapping[str, Any]) -> Item:
         named["description"] = inner["description"]
     if kind == "custom":
         return named | ({"format": _grammar(inner["format"])} if inner.get("format") else {})
-    named["parameters"] = inner.get("parameters") or {"type": "object", "properties": {}}
+    schema = {} if inner.get("parameters") is None else inner["parameters"]
+    parameters = _object(schema, f"the parameters of {named['name']}")
+    named["parameters"] = parameters or {"type": "object", "properties": {}}
     named["strict"] = inner.get("strict") is True
     return named
 
@@ -290,11 +319,13 @@ def _grammar(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choice(choice: object) -> object:
     if isinstance(choice, str):
+        if choice not in _CHOICES:
+            raise ValueError(f"Responses has no such tool_choice: {choice!r}")
         return choice
     said = _object(choice, "tool_choice")
     if said.get("type") == "allowed_tools":
         allowed = _object(said.get("allowed_tools"), "allowed_tools")
-        named = [_named(tool) for tool in allowed.get("tools") or ()]
+        named = [_named(tool) for tool in _list(allowed.get("tools"), "allowed_tools.tools")]
         return {"type": "allowed_tools", "mode": allowed.get("mode"), "tools": named}
     return _named(said)
 

@@ -147,7 +147,7 @@ class ResponsesStream:
         """The events that this chunk adds."""
         if chunk.index:
             return b""
-        events = self._start(chunk)
+        events = self._start(chunk) if chunk.is_of_an_answer else []
         self._tier = chunk.service_tier or self._tier
         events += self._take(chunk)
         if chunk.finish_reason is not None:

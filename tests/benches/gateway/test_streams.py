@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from benches import upstream
-from benches.gateway import streams
+from benches.gateway import requests, streams
 from benches.gateway.failed import Failed
 from benches.gateway.mock import stamped
 from benches.gateway.requests import Target
+from understudy.wire import anthropic_client
+from understudy.wire.chat import ChatChunk
 
 HEAD, END = upstream.STREAM[0], upstream.STREAM[-1]
 ANSWER = HEAD + stamped(0, 10) + stamped(1, 20) + stamped(2, 30) + END
@@ -56,6 +58,18 @@ async def test_it_hears_the_same_in_single_bytes() -> None:
     for answer in (ANSWER, recut(ANSWER, 5)):
         number, _ = await hear(*(answer[at : at + 1] for at in range(len(answer))))
         assert number == 3
+
+
+async def test_it_hears_the_same_in_anthropics_words() -> None:
+    chunk = ChatChunk("understudy000@10 ")
+    writer = anthropic_client.StreamWriter(anthropic_client.read_request(requests.body().encode()))
+    body = writer.write([chunk, ChatChunk("understudy001@20 ", finish_reason="stop")], native=False)
+    answer = HEAD.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + upstream.piece(body)
+    for end in (recut(answer + upstream.piece(writer.end(None)), size) for size in (1000, 5)):
+        number, stream = await hear(end)
+        assert (number, len(stream.delays)) == (2, 2)
+    with pytest.raises(Failed, match="a stream ended without"):
+        await hear(answer + b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize(

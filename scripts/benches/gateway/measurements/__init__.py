@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benches.gateway.measurement import Measurement
-from benches.gateway.measurements import crowd, events, low, memory, scale, start, unary, volley
+from benches.gateway.measurements import crowd, events, low, memory, scale, start, translate, unary, volley
 
 ALL: dict[str, Measurement] = {
     measurement.name: measurement
@@ -13,6 +13,7 @@ ALL: dict[str, Measurement] = {
         low.LOW,
         events.PACED,
         events.FLOOD,
+        translate.TRANSLATE,
         volley.VOLLEY,
         crowd.CROWD,
         memory.HELD,

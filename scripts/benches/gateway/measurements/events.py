@@ -19,6 +19,7 @@ from benches.gateway.failed import Failed
 from benches.gateway.figures import percentile
 from benches.gateway.measurement import Figures, Measurement
 from benches.gateway.plan import Plan
+from benches.gateway.requests import OPENAI, Client
 from benches.gateway.roster import PLAIN, TLS
 from benches.gateway.stage import Running
 
@@ -43,9 +44,10 @@ class Window:
         return {"cpu_us": cpu / events * 1e6, "per_second": events / seconds, "busy": 100 * cpu / seconds}
 
 
-async def _paced(running: Running, seconds: float) -> Figures:
+async def one_by_one(running: Running, seconds: float, client: Client = OPENAI) -> Figures:
     events = round((OPENING + seconds + 0.2) * 1000 / EVERY)
-    request = requests.request(running.target, requests.body(say=mock.play(events, EVERY), stream=True))
+    sent = requests.body(say=mock.play(events, EVERY), stream=True, client=client)
+    request = requests.request(running.target, sent, client)
     count = running.proxy.loads.paced
     async with streams.connected(running.target, count) as opened:
         playing = asyncio.ensure_future(streams.play(opened, request, events, 0.8 * OPENING / count))
@@ -58,8 +60,8 @@ async def _paced(running: Running, seconds: float) -> Figures:
     return {**figures, "p99_ms": percentile(delays, 0.99) * 1e3}
 
 
-async def _flood(running: Running, seconds: float) -> Figures:
-    request = requests.request(running.target, requests.body(stream=True))
+async def as_fast_as_it_goes(running: Running, seconds: float, client: Client = OPENAI) -> Figures:
+    request = requests.request(running.target, requests.body(stream=True, client=client), client)
     async with streams.connected(running.target, running.proxy.loads.flood) as opened:
         began = time.monotonic()
         await streams.play(opened, request, upstream.CHUNKS, 0.0)
@@ -70,11 +72,11 @@ async def _flood(running: Running, seconds: float) -> Figures:
 
 
 def paced(running: Running, plan: Plan) -> Figures:
-    return loops.run(_paced(running, plan.paced))
+    return loops.run(one_by_one(running, plan.paced))
 
 
 def flood(running: Running, plan: Plan) -> Figures:
-    return loops.run(_flood(running, plan.flood))
+    return loops.run(as_fast_as_it_goes(running, plan.flood))
 
 
 COST = columns.figure("CPU µs an event", "cpu_us")
