@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -1575,10 +1576,13 @@ class TestUnfit:
         assert type(error) is AllBackendsFailed
         assert [cause.kind for cause in error.causes] == ["unfit", "auth"]
 
-    def test_who_was_sent_it_and_found_it_unfit_was_the_first_that_was_asked(self) -> None:
+    @pytest.mark.parametrize("said", [{"status": 400}, {"in_stream": True}])
+    def test_who_was_sent_it_and_found_it_unfit_was_the_first_that_was_asked(
+        self, said: dict[str, Any]
+    ) -> None:
         walk = Stage("abc").begin()
         walk.asks("a")
-        walk.fails("unfit", status=400)
+        walk.fails("unfit", **said)
         walk.asks("b")
         walk.fails("invalid_request", status=400)
         walk.asks("c")

@@ -99,6 +99,12 @@ def test_a_rejection_says_what_the_first_backend_said() -> None:
     )
 
 
+def test_it_names_the_clients_field_where_one_is_to_blame() -> None:
+    blamed = Cause("lead", FailureKind.UNFIT, None, "tools[0].name: must be a string", param="tools[0].name")
+    assert reply_to(RequestRejected("no", causes=[blamed]), "req_1").param == "tools[0].name"
+    assert reply_to(AllBackendsFailed("no", causes=[blamed, cause(ERROR)]), "req_1").param is None
+
+
 REJECTION = b'{"error": {"message": "no such thing", "odd": [1, 2]}}'
 
 

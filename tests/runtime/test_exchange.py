@@ -464,6 +464,15 @@ class TestState:
         assert house.members[0].metrics.failures == 0
         house.check()
 
+    async def test_what_is_left_out_both_times_is_named_once(self) -> None:
+        house = House([refusal(400, UNREADABLE), ANSWER], formats=CLAUDE)
+        asked = answered_before().with_fields({"seed": 1})
+        show = Show(house.engine.call(asked, stream=True))
+        await house.clock.advance(0)
+        (entry,) = show.trail
+        assert isinstance(entry, AttemptEntry)
+        assert (entry.outcome, entry.left_out) == ("success", ("seed",))
+
     async def test_if_nobody_is_left_the_complaint_goes_to_the_caller(self) -> None:
         house = House(refusal(400, UNREADABLE), formats=CLAUDE)
         show = Show(house.engine.call(answered_before(), stream=True))
@@ -482,7 +491,7 @@ class TestState:
             **BEGIN,
             "message": {"id": "m", "model": "other", "usage": {"input_tokens": 90}},
         }
-        blank = {**SAY, "delta": {"type": "text_delta", "text": " "}}
+        blank = {**SAY, "delta": {"type": "text_delta", "text": " " * 90}}
         house = House([messages(first, blank, COMPLAINT), ANSWER], formats=CLAUDE)
         show = Show(house.engine.call(answered_before(), stream=True))
         await house.clock.advance(0)

@@ -343,8 +343,11 @@ def _batched(draw: st.DrawFn, chunks: list[ChatChunk]) -> list[ChatChunk]:
 
 
 def _may_follow(chunk: ChatChunk, before: ChatChunk) -> bool:
-    """State ends a thought, and a citation its text."""
-    ended = (before.state and (chunk.reasoning or chunk.state)) or (before.annotations and chunk.text)
+    """State ends a thought, or belongs to the text beside it if it has none; a citation ends its text."""
+    belongs = chunk.text and not before.reasoning
+    ended = (before.state and (chunk.reasoning or chunk.state or belongs)) or (
+        before.annotations and chunk.text
+    )
     return not ended and max(_ranks(before)) <= min(_ranks(chunk))
 
 

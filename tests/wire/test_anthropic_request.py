@@ -173,7 +173,7 @@ class TestParts:
             ({"file_data": 7}, "file.file_data must be a string"),
             ({"file_data": "data:text/plain;base64,/w=="}, "file.file_data: a text file must be base64"),
             (
-                {"file_data": "data:text/plain;base64,no base64!"},
+                {"file_data": "data:text/plain;base64,aG!k="},
                 "file.file_data: a text file must be base64",
             ),
             ({"file_data": "data:application/zip;base64,AA=="}, "takes no files of type 'application/zip'"),

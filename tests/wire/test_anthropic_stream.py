@@ -62,10 +62,11 @@ class TestBlocks:
         assert told(writer.write(ChatChunk("a"))) == ["0 end", "1 text", "1 + a"]
         assert told(writer.write(ChatChunk(refusal="b"))) == ["1 + b"]
         assert told(writer.write(ChatChunk())) == []
-        assert told(writer.write(ChatChunk("c", "d"))) == ["1 + c", "1 end", "2 thinking", "2 + d"]
-        assert told(writer.write(call(0, "{", "f", "c1"))) == ["2 end", "3 tool_use f", "3 + {"]
-        assert told(writer.write(call(0, "}"))) == ["3 + }"]
-        assert told(writer.write(ChatChunk(finish_reason="tool_calls"))) == ["3 end"]
+        said = ["1 end", "2 thinking", "2 + d", "2 end", "3 text", "3 + c"]
+        assert told(writer.write(ChatChunk("c", "d"))) == said, "in one chunk thoughts come first"
+        assert told(writer.write(call(0, "{", "f", "c1"))) == ["3 end", "4 tool_use f", "4 + {"]
+        assert told(writer.write(call(0, "}"))) == ["4 + }"]
+        assert told(writer.write(ChatChunk(finish_reason="tool_calls"))) == ["4 end"]
         assert told(writer.end(None)) == ["message_delta", "message_stop"]
 
     def test_nothing_stands_before_the_messages_start(self) -> None:

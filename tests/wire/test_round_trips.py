@@ -128,7 +128,11 @@ class ResponsesWords(Words):
     later_system = TEXT | st.lists(text_part(), min_size=2, max_size=2)
     assistants_in_a_row = 1
 
-    parts = text_part() | image_part(detail=DETAIL) | file_part(NAMED_FILE, NAMELESS_FILE, FILE_AT)
+    parts = (
+        text_part()
+        | image_part(detail=st.sampled_from(["low", "high"]))
+        | file_part(NAMED_FILE, NAMELESS_FILE, FILE_AT)
+    )
     answer = TEXT | st.lists(text_part() | REFUSAL, min_size=2, max_size=3)
     result = TEXT | st.lists(parts, min_size=1, max_size=3).filter(is_not_all_text)
     states = st.lists(ENCRYPTED, max_size=2)
@@ -168,7 +172,9 @@ class AnyChatWords(Words):
 class AnyAnthropicWords(Words):
     text = WORDS
     parts = (
-        text_part() | image_part(detail=DETAIL) | file_part(NAMED_FILE, NAMELESS_FILE, PLAIN_FILE, FILE_AT)
+        text_part(WORDS)
+        | image_part(detail=DETAIL)
+        | file_part(NAMED_FILE, NAMELESS_FILE, PLAIN_FILE, FILE_AT)
     )
     call = FUNCTION_CALL
     tool = function_tool({}, {"description": TEXT, "parameters": SCHEMAS, "strict": st.booleans()})
@@ -339,6 +345,10 @@ MESSAGES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("responses", "reasoning cannot be handed back without state, and a message has no author"): (
         [{**USER, "name": "bob"}, assistant(reasoning_content="Hm", name="al", **{FIELD: [GEMINIS]}), USER],
         [USER, assistant(), USER],
+    ),
+    ("responses", "a detail that is not told is auto"): (
+        [user(image(detail="auto"))],
+        [user(image())],
     ),
     ("responses", "one text is a string, which every backend reads"): (
         [user(TEXT_PART), CALLING, result([TEXT_PART])],

@@ -962,5 +962,7 @@ def _has_lost(outcome: Outcome | None) -> bool:
 
 
 def _was_not_sent(attempt: Attempt) -> bool:
-    outcome = attempt.outcome
-    return isinstance(outcome, Failure) and outcome.kind is FailureKind.UNFIT and outcome.status is None
+    match attempt.outcome:
+        case Failure(kind=FailureKind.UNFIT, status=None, in_stream=False):
+            return True
+    return False

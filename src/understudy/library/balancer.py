@@ -332,20 +332,15 @@ def _member_settings(
 ) -> MemberSettings:
     model = "" if slot.profile is None else slot.profile.model
     layers = profile.layers(slot, option, session)
-    return MemberSettings.of(layers, model, own_limit(_params(slot, profile)) or _unasked(slot))
+    return MemberSettings.of(layers, model, own_limit(profile.params(slot)))
 
 
-def _params(slot: MemberSlot, profile: PoolProfile) -> dict[str, Any]:
+def _params(slot: MemberSlot, member: StandardProfile, profile: PoolProfile) -> dict[str, Any]:
     """What fills the gaps of a request to this member, as its model can take it."""
     layers = profile.layers(slot)
     facts = Facts.of({key: layers.value(key) for key in FACTS})
-    return suited_params(profile.params(slot), facts, _unasked(slot))
-
-
-def _unasked(slot: MemberSlot) -> int:
-    """How many tokens a member is asked for where nobody says: only Anthropic has to be told."""
-    is_anthropic = slot.profile is not None and slot.profile.wire_format is WireName.ANTHROPIC
-    return MAX_TOKENS if is_anthropic else 0
+    unasked = MAX_TOKENS if member.wire_format is WireName.ANTHROPIC else 0
+    return suited_params(profile.params(slot), facts, unasked)
 
 
 def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
@@ -357,7 +352,7 @@ def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
         base_url=member.base_url,
         model=member.model,
         key=None if slot.key is None else slot.key.reveal(),
-        defaults=_params(slot, profile),
+        defaults=_params(slot, member, profile),
         asks_usage=member.knows_stream_usage,
         ca_file=None if member.ca_file is None else str(member.ca_file),
         continuation=member.alias.continuation,

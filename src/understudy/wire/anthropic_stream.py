@@ -225,6 +225,9 @@ class AnthropicStream:
         if chunk.index:
             return b""
         events = [self._start(chunk)] if chunk.is_of_an_answer and not self._begun else []
+        self._think_all(chunk)
+        if chunk.reasoning:  # which ends the text before it; what follows in the chunk is another
+            events += self._advance()
         self._take(chunk)
         events += self._advance()
         if chunk.finish_reason is not None:
@@ -275,10 +278,12 @@ class AnthropicStream:
         }
         return _event("message_start", message=message)
 
-    def _take(self, chunk: ChatChunk) -> None:
-        self._tier = chunk.service_tier or self._tier
+    def _think_all(self, chunk: ChatChunk) -> None:
         for thought, state in blocks_of(chunk.reasoning, chunk.state):
             self._think(thought, state)
+
+    def _take(self, chunk: ChatChunk) -> None:
+        self._tier = chunk.service_tier or self._tier
         if text := chunk.text + chunk.refusal:
             self._block("text", "text", None).take(text, None)
         if citations := citations_of(chunk):
