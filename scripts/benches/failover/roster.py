@@ -45,11 +45,20 @@ OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "failover-once": ("failover, one attempt each", {"policy": "failover", "failover_retry_count": 1}),
     "roundrobin": ("round robin", {"policy": "roundrobin"}),
 }
+_COOLDOWN = {"allowed_fails": 2, "cooldown_time": 30}  # out for 30 s after the third failure, as ours
 LITELLM: dict[str, tuple[str, dict[str, Any]]] = {
-    "shuffle": ("simple-shuffle", {"routing_strategy": "simple-shuffle", "num_retries": 2}),
-    "order": ("order", {"order": True, "num_retries": 0}),
-    "latency": ("latency-based", {"routing_strategy": "latency-based-routing", "num_retries": 2}),
+    "shuffle": ("simple-shuffle as it comes", {"num_retries": 2}),
+    "failover": (
+        "simple-shuffle, weighted failover, cooldown",
+        {"num_retries": 0, "enable_weighted_failover": True, **_COOLDOWN},
+    ),
+    "order": ("in order, cooldown", {"order": True, "num_retries": 0, **_COOLDOWN}),
+    "latency": (
+        "latency-based, cooldown",
+        {"routing_strategy": "latency-based-routing", "num_retries": 2, **_COOLDOWN},
+    ),
 }
+LITELLM_PROXY = {row: LITELLM[row] for row in ("shuffle", "failover")}
 CALLER = Library("gateway_caller", _here)
 
 
@@ -71,7 +80,7 @@ ROSTER = {
         Library("pydantic_ai_fallback", partial(environment, "pydantic_ai_fallback")),
     ),
     **_rows("understudy-gateway", "**Understudy gateway**", Gateway(understudy.prepare), OURS),
-    **_rows("litellm-proxy", "LiteLLM proxy", Gateway(litellm.prepare), LITELLM),
+    **_rows("litellm-proxy", "LiteLLM proxy", Gateway(litellm.prepare), LITELLM_PROXY),
     "portkey-fallback": Entry("Portkey, fallback", Gateway(portkey.prepare), {"mode": "fallback"}),
     "portkey-loadbalance": Entry(
         "Portkey, load balance over fallbacks", Gateway(portkey.prepare), {"mode": "loadbalance"}
