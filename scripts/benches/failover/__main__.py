@@ -28,10 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from benches.failover.report import Results, as_json, tables
-from benches.failover.roster import ROSTER
+from benches.failover.roster import ROSTER, versions
 from benches.failover.scenarios import SCENARIOS
 from benches.failover.stage import Stage
-from benches.gateway import versions
 from benches.machine import Steal, facts
 
 
@@ -68,7 +67,7 @@ def main() -> None:
     ) as stage:
         results = measure(stage, given.only or list(ROSTER), given.scenario or list(SCENARIOS))
     run = {"requests": given.requests, "seed": given.seed, "timeout_ms": given.timeout_ms}
-    machine = f"{facts()}; stolen meanwhile: {steal}; {versions.said()}"
+    machine = f"{facts()}; stolen meanwhile: {steal}; peers: {', '.join(versions())}"
     print(f"{machine}\n{', '.join(f'{name} {value}' for name, value in run.items())}")
     print("\n".join(tables(results)))
     if given.json:

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benches.environments import environment
+from benches.environments import environment, requirements
 from benches.failover.gateways import litellm, portkey, understudy
 from benches.failover.pool import Pool
 from benches.gateway.proxies.base import Command
+from benches.gateway.versions import node_packages, python_packages
 
 
 class Library(NamedTuple):
@@ -34,6 +35,19 @@ class Entry(NamedTuple):
     title: str
     peer: Library | Gateway
     settings: Mapping[str, Any] = {}
+
+
+def versions() -> list[str]:
+    """Of the peers, as they are pinned."""
+    libraries = requirements()
+    node = node_packages("portkey")["dependencies"]
+    assert isinstance(node, dict)
+    pinned = [
+        *python_packages("litellm"),
+        *libraries["langchain_fallbacks"],
+        *libraries["pydantic_ai_fallback"],
+    ]
+    return sorted({*pinned, *(f"{name}=={version}" for name, version in node.items())})
 
 
 def _here() -> Path:

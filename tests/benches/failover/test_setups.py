@@ -42,6 +42,11 @@ def test_every_peer_has_its_module(entry: Entry) -> None:
 
 def test_peers_in_environments_of_their_own_are_pinned() -> None:
     assert {"langchain_fallbacks", "pydantic_ai_fallback"} <= set(requirements())
+    assert all("==" in package for package in roster.versions())
+    names = [package.partition("==")[0] for package in roster.versions()]
+    assert {"litellm[proxy]", "langchain-openai", "pydantic-ai-slim[openai]", "@portkey-ai/gateway"} <= set(
+        names
+    )
 
 
 @pytest.mark.parametrize("settings", [settings for _, settings in roster.OURS.values()])
