@@ -2,7 +2,8 @@
 
 1. A call is what it said, when the first of it came, and how it ended: by itself, or with an error.
 2. Nobody waits longer than `PATIENCE` for a whole answer.
-3. So many callers take turns: each makes its next call when its last one has ended.
+3. So many callers take turns: each makes its next call when its last one has ended, and not sooner than
+   `every` seconds after it began.
 """
 
 from __future__ import annotations
@@ -47,13 +48,15 @@ async def call(stream: Stream) -> Call:
     return Call("".join(text), first, error)
 
 
-async def calls(stream: Stream, count: int, concurrency: int) -> list[Call]:
+async def calls(stream: Stream, count: int, concurrency: int, every: float = 0) -> list[Call]:
     turns, made = [None] * count, list[Call]()
 
     async def caller() -> None:
         while turns:
             turns.pop()
+            next_turn = asyncio.create_task(asyncio.sleep(every))
             made.append(await call(stream))
+            await next_turn
 
     await asyncio.gather(*(caller() for _ in range(concurrency)))
     return made

@@ -42,8 +42,8 @@ class Client:
     def __init__(self, peer: Library, pool: Pool) -> None:
         self.process = Process(peer.interpreter(), f"benches.failover.peers.{peer.module}", pool.to_json())
 
-    def make(self, count: int, concurrency: int) -> tuple[list[Call], float]:
-        answer = json.loads(self.process.tell(f"{count} {concurrency}"))
+    def make(self, count: int, concurrency: int, every: float = 0) -> tuple[list[Call], float]:
+        answer = json.loads(self.process.tell(f"{count} {concurrency} {every}"))
         return [Call(*call) for call in answer["calls"]], answer["wall"]
 
 
@@ -121,7 +121,7 @@ class Stage:
         with client(entry, pool, self.port) as opened:
             rehearse(opened, scenario.concurrency)
             self._tell(play=scenario.scripts, seed=self.seed)
-            made, wall = opened.make(self.requests, scenario.concurrency)
+            made, wall = opened.make(self.requests, scenario.concurrency, scenario.every)
             return Run(made, self._tell(log=True), wall)
 
     def _tell(self, **command: object) -> list[Any]:

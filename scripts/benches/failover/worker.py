@@ -1,4 +1,4 @@
-"""What the process of a peer runs: lines ``COUNT CONCURRENCY`` on stdin, a JSON line of calls for each.
+"""What the process of a peer runs: lines ``COUNT CONCURRENCY EVERY`` on stdin, a JSON line of calls for each.
 
 Its only argument is the `Pool`. The pool's seed is that of `random`, too, by which some peers draw lots.
 """
@@ -23,9 +23,9 @@ MESSAGES = [{"role": "user", "content": PROMPT}]
 Opener = Callable[[Pool], AbstractAsyncContextManager[Stream]]
 
 
-async def _made(stream: Stream, count: int, concurrency: int) -> str:
+async def _made(stream: Stream, count: int, concurrency: int, every: float) -> str:
     began = time.perf_counter()
-    made = await calls(stream, count, concurrency)
+    made = await calls(stream, count, concurrency, every)
     return json.dumps({"wall": time.perf_counter() - began, "calls": made})
 
 
@@ -34,8 +34,8 @@ async def _obey(open_client: Opener, pool: Pool) -> None:
     async with open_client(pool) as stream:
         print("ready", flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            count, concurrency = map(int, line.split())
-            print(await _made(stream, count, concurrency), flush=True)
+            count, concurrency, every = line.split()
+            print(await _made(stream, int(count), int(concurrency), float(every)), flush=True)
 
 
 def run(open_client: Opener) -> None:

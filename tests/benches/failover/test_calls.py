@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 
 import pytest
 
@@ -58,6 +60,18 @@ async def test_so_many_are_made_and_so_many_at_a_time() -> None:
 
     assert len(await calls.calls(stream, 20, 4)) == 20
     assert most == 4
+
+
+async def test_a_caller_lets_a_while_pass_between_the_beginnings_of_its_calls() -> None:
+    began: list[float] = []
+
+    async def stream() -> AsyncGenerator[str, None]:
+        began.append(time.perf_counter())
+        await asyncio.sleep(0.01)
+        yield "Hello"
+
+    await calls.calls(stream, 3, 1, every=0.04)
+    assert all(0.035 < after - before < 0.5 for before, after in pairwise(began))
 
 
 def test_of_a_group_of_errors_the_first_is_named() -> None:

@@ -34,7 +34,8 @@ def test_who_is_left_out_is_listed_with_the_reason() -> None:
 def test_each_scenario_says_what_went_on() -> None:
     (told,) = tables({"brownout-many": {"langchain": RUN}})
     assert "`brownout-many`" in told
-    assert "Backends `30% status 500`, `delay 3s`, `fine`; 8 at a time, 100 tokens/s." in told
+    assert "Backends `30% status 500`, `delay 3s`, `fine`; 8 at a time, " in told
+    assert "each 1.2 s after its caller's last, 100 tokens/s." in told
 
 
 def test_json_has_every_figure_and_every_reason() -> None:
