@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benches.failover.report import Results, as_json, tables
+from benches.failover.report import Results, as_json, row, tables
 from benches.failover.roster import ROSTER, versions
 from benches.failover.scenarios import SCENARIOS
 from benches.failover.stage import Stage
@@ -54,8 +54,9 @@ def measure(stage: Stage, names: list[str], scenarios: list[str]) -> Results:
     results: dict[str, dict[str, Any]] = {}
     for scenario in scenarios:
         for name in names:
-            print(f"{scenario}: {name}", file=sys.stderr)
-            results.setdefault(scenario, {})[name] = stage.run(ROSTER[name], SCENARIOS[scenario])
+            made = stage.run(ROSTER[name], SCENARIOS[scenario])
+            results.setdefault(scenario, {})[name] = made
+            print(f"{scenario}: {row(name, made)}", file=sys.stderr)  # for whoever can't wait
     return results
 
 

@@ -48,7 +48,7 @@ def cells(run: Run) -> list[str]:
     ]
 
 
-def _row(title: str, run: Run | str) -> str:
+def row(title: str, run: Run | str) -> str:
     """A run, or the reason why there is none."""
     told = [f"left out: {run}"] + [""] * (len(HEAD) - 2) if isinstance(run, str) else cells(run)
     return f"| {' | '.join([title, *told])} |"
@@ -56,7 +56,7 @@ def _row(title: str, run: Run | str) -> str:
 
 def table(runs: Mapping[str, Run | str]) -> str:
     head = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    return "\n".join([*head, *(_row(ROSTER[name].title, run) for name, run in runs.items())])
+    return "\n".join([*head, *(row(ROSTER[name].title, run) for name, run in runs.items())])
 
 
 def tables(results: Results) -> Iterator[str]:
