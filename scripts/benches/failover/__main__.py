@@ -23,6 +23,7 @@ answer differently when they are asked twice.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def measure(stage: Stage, names: list[str], scenarios: list[str]) -> Results:
 
 def main() -> None:
     given: Any = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of everybody's end
     steal = Steal()
     with Stage(
         requests=given.requests, seed=given.seed, timeout=given.timeout_ms / 1000, port=given.port

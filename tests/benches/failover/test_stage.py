@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benches.environments import NotInstallable
+from benches.environments import ROOT, NotInstallable
 from benches.failover import stage as staging
 from benches.failover.figures import Run
 from benches.failover.roster import ROSTER, Entry, Gateway, Library, _here
@@ -20,6 +23,7 @@ from benches.gateway.processes import Tree
 from benches.library import Process
 from understudy.faults import TEXT
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
 FAILS = Scenario("", ("500", "fine", "fine"), 1)
 
 
@@ -103,6 +107,24 @@ def test_nothing_is_left_running(stage: Stage, monkeypatch: pytest.MonkeyPatch) 
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_who_ends_the_bench_ends_everybody() -> None:
+    port = free_port()
+    told = ["--only", "understudy-gateway-failover", "--scenario", "brownout", "--port", str(port)]
+    bench = subprocess.Popen([sys.executable, "-m", "benches.failover", *told], env=ENVIRONMENT)
+    until = time.monotonic() + 30
+    while not is_taken(port):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    bench.terminate()
+    assert bench.wait(10) == 143
+    assert not is_taken(port)
 
 
 def test_it_refuses_a_taken_port() -> None:
