@@ -48,8 +48,11 @@ def _of_session(session: int) -> Iterator[tuple[int, Stat]]:
 
 
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """What is started in here stays on that core."""
+def pinned(core: int | None) -> Iterator[None]:
+    """What is started in here stays on that core; None: it may run anywhere."""
+    if core is None:
+        yield
+        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -62,7 +65,7 @@ class Tree:
     """A process and what it started. Use it as a context, or `kill` it."""
 
     def __init__(
-        self, command: Sequence[str], core: int, environment: Mapping[str, str], folder: Path
+        self, command: Sequence[str], core: int | None, environment: Mapping[str, str], folder: Path
     ) -> None:
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 — `kill` closes it
         with pinned(core):

@@ -16,7 +16,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from benches.worker import MEMBERS, MODEL, PROMPT, run
 
 
-def _text(event: Any) -> str:
+def text_of(event: Any) -> str:
     match event:
         case PartStartEvent(part=TextPart(content=text)):
             return str(text)
@@ -36,7 +36,7 @@ class PydanticAIFallback:
     async def stream(self) -> str:
         messages = [ModelRequest.user_text_prompt(PROMPT)]
         async with model_request_stream(self.model, messages) as events:
-            return "".join([_text(event) async for event in events])
+            return "".join([text_of(event) async for event in events])
 
 
 @asynccontextmanager

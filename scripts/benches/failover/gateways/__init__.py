@@ -1,0 +1,1 @@
+"""How each gateway is set up, as its documentation has it for failover, and started."""

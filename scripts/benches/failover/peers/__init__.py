@@ -1,0 +1,1 @@
+"""A library each, set up for failover as its documentation has it; and the caller of gateways."""
