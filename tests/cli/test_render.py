@@ -77,6 +77,11 @@ class TestTrail:
                 attempt("a", "success", recovery="replay"),
                 "a, attempt 1: answered in 12 ms; went on with the broken answer by replay",
             ),
+            (
+                attempt("a", "timeout", patience=1.5),
+                "a, attempt 1: failed after 12 ms: timeout; given 1500 ms for its first content, by its own "
+                "recent answers",
+            ),
             (SkipEntry("a", SkipReason.NO_KEY, None), "a was skipped: it has no key"),
             (SkipEntry("a", SkipReason.NO_IMAGES, None), "a was skipped: its model takes no images"),
         ],

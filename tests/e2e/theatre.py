@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 from understudy import Balancer, ChatChunk, LoadBalancerProfile, RequestError, StandardProfile, Usage
@@ -127,11 +128,15 @@ async def theatre(
     ssl: Any = None,
     speaks: str = "openai",
     model: str | None = None,
+    lots: Random | None = None,
     **settings: Any,
 ) -> AsyncIterator[Theatre]:
-    """Open the house; `settings` are the profile's, over the short clocks. `model` None: each has its own."""
+    """Open the house; `settings` are the profile's, over the short clocks. `model` None: each has its own.
+
+    `lots` decide what the lead does by chance.
+    """
     async with (
-        FaultProvider(lead, time_scale=time_scale, ssl=ssl) as first,
+        FaultProvider(lead, time_scale=time_scale, ssl=ssl, rng=lots) as first,
         FaultProvider(second, time_scale=time_scale) as other,
     ):
         urls = {"lead": lead_url or first.base_url, "second": other.base_url}

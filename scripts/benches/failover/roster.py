@@ -57,6 +57,8 @@ def _here() -> Path:
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "failover": ("failover", {"policy": "failover"}),
     "failover-once": ("failover, one attempt each", {"policy": "failover", "failover_retry_count": 1}),
+    "failover-hedged": ("failover, hedged after 300 ms", {"policy": "failover", "hedge": 300}),
+    "fastest-hedged": ("fastest, hedged after 300 ms", {"policy": "fastest", "hedge": 300}),
     "roundrobin": ("round robin", {"policy": "roundrobin"}),
 }
 _COOLDOWN = {"allowed_fails": 2, "cooldown_time": 30}  # out for 30 s after the third failure, as ours
