@@ -146,6 +146,24 @@ async def test_in_the_middle_of_tool_use_claude_goes_on_without_thinking() -> No
         assert (step["dropped_field"], step["left_out"]) == ("provider_state", ["thinking"])
 
 
+@pytest.mark.parametrize("said", ["Corrupted thought signature.", "Thought signature is not valid"])
+async def test_gemini_too_is_asked_once_more_without_the_signatures_of_another_account(said: str) -> None:
+    """It has no clients of its own here, so that all its state comes as words of ours."""
+    script = f"reasoning; 400 message='{said}'; fine"
+    async with patient_theatre(script, speaks=("gemini", "gemini")) as house:
+        first = await house.ask("openai")
+        message = first.value["choices"][0]["message"]
+        history: dict[str, Any] = {
+            "messages": [{"role": "user", "content": "Hi"}, message, {"role": "user", "content": "And?"}]
+        }
+        reply = await house.ask("openai", **history)
+        assert (reply.status, reply.text) == (200, TEXT)
+        signed = ["thoughtSignature" in json.dumps(request.body) for request in house.lead.requests]
+        assert signed == [False, True, False]
+        [step] = await trail(house, reply)
+        assert step["dropped_field"] == "provider_state"
+
+
 @pytest.mark.parametrize("members", ["anthropic", "responses"])
 async def test_what_one_member_issued_another_of_its_format_is_not_bothered_with(members: Protocol) -> None:
     """A client of another format holds it as a word of ours, which says where it was issued."""
