@@ -437,13 +437,14 @@ class Exchange:
             self._looked_at += estimate(text, self._attempt.settings.facts.tokenizer)
 
     def _evidence(self, chunk: ChatChunk) -> None:
+        """Of the rate that the backend serves at."""
         evidence = self._attempt.evidence
-        if evidence is not None:
-            characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
-            for call in chunk.tool_calls:
-                characters += len(call.arguments)
-            evidence.content(self._clock.now(), characters / 4, self._paused)
-            self._paused = 0.0
+        assert evidence is not None, "content came, and was not committed"
+        characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
+        for call in chunk.tool_calls:
+            characters += len(call.arguments)
+        evidence.content(self._clock.now(), characters / 4, self._paused)
+        self._paused = 0.0
 
     # Ends
 
