@@ -14,6 +14,7 @@ from understudy.core.outcome import Abandoned, Success
 from understudy.core.settings import HedgeSettings
 from understudy.errors import AllBackendsFailed, SkipReason
 
+MODEL = {"model": "m"}
 LOST = Abandoned("another backend was faster", lost=True)
 
 
@@ -165,6 +166,21 @@ class TestEnd:
         walk.attempt = other
         walk.fails("reset")
         assert isinstance(walk.gives_up(), AllBackendsFailed)
+
+    @pytest.mark.parametrize("kind", ["connect", "content_filter", "server_error"])
+    def test_what_became_of_the_other_is_forgotten_once_one_has_spoken(self, kind: str) -> None:
+        """Its verdict would stand for the answer's; its back-off would ask another model to go on."""
+        set_up = stage("abc", recovery={"scope": "same_model"}, members={"a": MODEL, "c": MODEL})
+        set_up.set(on_network_errors=kind != "connect")
+        walk = begun(set_up)
+        first, other = walk.running, hedged(walk)
+        assert other is not None
+        walk.attempt = other
+        walk.fails(kind)
+        walk.attempt = first
+        walk.commits()
+        walk.fails("server_error")
+        walk.asks("c")
 
     def test_leaving_settles_both(self) -> None:
         set_up = stage()

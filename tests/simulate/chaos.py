@@ -17,10 +17,11 @@ from random import Random
 from typing import Any
 
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
-from understudy.core.events import AttemptStarted, Event, RequestEnded
+from understudy.core.events import AttemptFailed, AttemptStarted, Event, RecoveryStarted, RequestEnded
 from understudy.core.policies import BY_NAME
+from understudy.core.recovery import Way
 from understudy.core.settings import REGISTRY
-from understudy.errors import BalancerClosed, RequestError, StreamInterrupted
+from understudy.errors import BalancerClosed, FailureKind, RequestError, StreamInterrupted
 from understudy.library.balancer import Balancer
 from understudy.simulate.backend import ModelledBackend
 from understudy.simulate.canonical import Question, answer, prompt
@@ -92,19 +93,31 @@ class Heard:
 
 
 class Attempts:
-    """An observer that counts."""
+    """An observer that counts. A continuation that is refused for its prefill may be followed by a replay."""
 
     def __init__(self) -> None:
         self.started: dict[int, Counter[str]] = {}
+        self.refused: dict[int, Counter[str]] = {}
+        self._ways: dict[tuple[int, str], str] = {}
         self.ended: Counter[int] = Counter()
         self.promised: Counter[int] = Counter()
 
     def observe(self, event: Event) -> None:
         if isinstance(event, AttemptStarted):
             self.started.setdefault(event.request, Counter())[event.backend] += 1
+            self._ways.pop((event.request, event.backend), None)
+        elif isinstance(event, RecoveryStarted):
+            self._ways[event.request, event.backend] = event.way
+        elif isinstance(event, AttemptFailed):
+            self._failed(event)
         elif isinstance(event, RequestEnded):
             self.ended[event.request] += 1
             self.promised[event.request] = event.attempts
+
+    def _failed(self, event: AttemptFailed) -> None:
+        way = self._ways.get((event.request, event.backend))
+        if way == Way.CONTINUATION and event.failure.kind in (FailureKind.INVALID_REQUEST, FailureKind.UNFIT):
+            self.refused.setdefault(event.request, Counter())[event.backend] += 1
 
 
 class Trial:
@@ -317,13 +330,14 @@ class Trial:
         return float(self._balancer.setting(key)[0]) / 1000 if key in _KNOWN else 0.0
 
     def _check_attempts(self) -> None:
-        """On each member no more than allowed; recovery counts anew."""
+        """On each member no more than allowed; recovery counts anew, and a refused prefill not at all."""
         phases = 2 if "stream_recovery" in _KNOWN else 1
         allowed = self._balancer.pool.settings.retry.count * phases
         for request, started in self._attempts.started.items():
             for backend, count in started.items():
-                if count > allowed:
-                    self._complain(f"request {request} asked {backend} {count} times of {allowed}")
+                most = allowed + self._attempts.refused.get(request, Counter())[backend]
+                if count > most:
+                    self._complain(f"request {request} asked {backend} {count} times of {most}")
             if started.total() != self._attempts.promised[request]:
                 self._complain(f"request {request}: {started} is not {self._attempts.promised[request]}")
         if any(count != 1 for count in self._attempts.ended.values()):

@@ -358,7 +358,12 @@ class Dispatch:
         return self._start(member, now)
 
     def show(self, attempt: Attempt, shown: Shown) -> None:
-        """The attempt's first content goes out (rule 12). `shown` tells what the caller has, from now on."""
+        """The attempt's first content goes out (rule 12). `shown` tells what the caller has, from now on.
+
+        What another one's failure meant for the walk, that ran beside it, is of no account any more.
+        """
+        self._verdict = self._again = None
+        self._blocked = False
         self._shown = shown
         self._speaker = attempt
 

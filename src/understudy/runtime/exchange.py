@@ -349,7 +349,7 @@ class Exchange:
         ready: list[ChatChunk] = []
         for item in items:
             if isinstance(item, ChatChunk):
-                self._chunk(self._backend.signed(item), ready)
+                self._chunk(self._backend.signed(item) if item.state else item, ready)
             elif isinstance(item, Failure) and self._marker_at is None:
                 if self._attempt.committed_at is None:
                     return self._refused(item)
@@ -373,26 +373,22 @@ class Exchange:
         return outcome if isinstance(outcome, Failure) else None
 
     def _chunk(self, chunk: ChatChunk, ready: list[ChatChunk]) -> None:
-        """Hold it back, or hand it out with what was held."""
+        """Hold it back, or hand out what is new in it (rule 9), with what was held."""
         self._note(chunk)
+        has_content = chunk.has_content
+        is_first = has_content and self._attempt.committed_at is None
         if self._seam is not None:
-            self._splice(chunk, self._seam, ready)
-        elif self._attempt.committed_at is not None:
-            self._evidence(chunk)
-            ready.append(chunk)
-        elif chunk.has_content:
+            if is_first:
+                self._commit()
+            ready += self._spliced([chunk], self._seam)
+        elif is_first:
+            ready += [*self._commit(), chunk]
+        elif self._attempt.committed_at is None:
             self.held.append(chunk)
-            ready.extend(self._commit())
-            self._evidence(chunk)
         else:
-            self.held.append(chunk)
-
-    def _splice(self, chunk: ChatChunk, seam: Seam, ready: list[ChatChunk]) -> None:
-        """Rule 9."""
-        if self._attempt.committed_at is None and chunk.has_content:
-            self._commit()
-        self._evidence(chunk)
-        ready += self._spliced([chunk], seam)
+            ready.append(chunk)
+        if has_content:
+            self._evidence(chunk)
 
     def _spliced(self, chunks: list[ChatChunk], seam: Seam) -> list[ChatChunk]:
         """What is new in them. At a difference the attempt fails."""
@@ -425,9 +421,10 @@ class Exchange:
             self.finish_reason = chunk.finish_reason
 
     def _estimate(self, chunk: ChatChunk) -> None:
-        for text in (chunk.text, chunk.reasoning, chunk.refusal):
-            if text:
-                self._weigh(text)
+        if chunk.text:
+            self._weigh(chunk.text)
+        if chunk.reasoning or chunk.refusal:
+            self._weigh(chunk.reasoning + chunk.refusal)
         for call in chunk.tool_calls:
             self._weigh(call.arguments)
             self._weigh(call.name or "")
@@ -440,12 +437,14 @@ class Exchange:
             self._looked_at += estimate(text, self._attempt.settings.facts.tokenizer)
 
     def _evidence(self, chunk: ChatChunk) -> None:
+        """Of the rate that the backend serves at."""
         evidence = self._attempt.evidence
-        if evidence is not None and chunk.has_content:
-            characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
-            characters += sum(len(call.arguments) for call in chunk.tool_calls)
-            evidence.content(self._clock.now(), characters / 4, self._paused)
-            self._paused = 0.0
+        assert evidence is not None, "content came, and was not committed"
+        characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
+        for call in chunk.tool_calls:
+            characters += len(call.arguments)
+        evidence.content(self._clock.now(), characters / 4, self._paused)
+        self._paused = 0.0
 
     # Ends
 

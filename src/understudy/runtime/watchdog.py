@@ -72,7 +72,8 @@ class Watchdog:
             raise
         finally:
             self._task = None
-            self._take_back(task)
+            if self._fired:
+                self._take_back(task)
 
     def close(self) -> bool:
         """End the wait in progress; True if there was one."""

@@ -140,6 +140,9 @@ class StreamDecoder:
         reader = self._reader
         taken: list[ChatChunk | Malformed | Failure] = []
         for event in events:
+            if event.data == b"[DONE]" and event.event == "message":  # no need to find out that it is no JSON
+                self.done = True
+                break
             try:
                 taken += reader.take(event)
                 self._sound = True

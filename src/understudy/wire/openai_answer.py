@@ -114,6 +114,7 @@ class _Body(msgspec.Struct, gc=False):
 
 _BODY = msgspec.json.Decoder(_Body)
 _NO_MESSAGE = _Message()
+_NO_DETAILS = _Details()
 
 
 def _decode(data: bytes) -> _Body:
@@ -357,8 +358,8 @@ def _usage_of(body: _Body) -> Usage | None:
     tokens_out = max(_count(usage.completion_tokens), _count(usage.total_tokens) - tokens_in)
     if not tokens_in and not tokens_out:
         return None
-    prompt = usage.prompt_tokens_details or _Details()
-    completion = usage.completion_tokens_details or _Details()
+    prompt = usage.prompt_tokens_details or _NO_DETAILS
+    completion = usage.completion_tokens_details or _NO_DETAILS
     return Usage(
         tokens_in,
         tokens_out,
@@ -400,7 +401,7 @@ def _error_in(body: _Body, data: bytes, event: str = "message") -> object:
 
 
 def _error_of_choice(choice: _Choice | None) -> object:
-    if choice is None:
+    if choice is None or not (choice.error or choice.finish_reason):
         return None
     if choice.error:
         return choice.error
