@@ -287,7 +287,7 @@ async def test_and_needs_its_place_in_the_window(lead: StandardProfile, told: st
         clock, {f"{URLS[name]}/chat/completions": [reply] for name, reply in scripts.items()}
     )
     lb = Balancer(PAIR, [lead, member("b")], clock=clock, transport=transport)
-    answer = await lb.complete("word " * 1100)
+    answer = await lb.complete("word " * 1150)
     first = answer.trail[0].to_dict()
     assert (first["backend"], first.get("skipped") or first["outcome"]) == ("a", told)
 
