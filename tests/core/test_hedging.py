@@ -177,6 +177,12 @@ class TestEnd:
         assert [member.metrics.in_flight for member in set_up.pool.members] == [0, 0]
         assert [member.metrics.lost for member in set_up.pool.members] == [0, 0]
 
+    def test_nobody_is_asked_once_the_request_is_too_late(self) -> None:
+        set_up = stage(request_timeout=2.0)
+        walk = begun(set_up)
+        set_up.advance(2.0)
+        assert hedged(walk) is None
+
     def test_time_asking_of_both_counts_once(self) -> None:
         set_up = stage()
         walk = begun(set_up)

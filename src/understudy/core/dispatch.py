@@ -338,7 +338,7 @@ class Dispatch:
         """A second attempt besides the late one; None if nobody may be asked."""
         settings = self.pool.settings
         within = late.permit.probe or self.pool.hedges.allows(now, settings.hedge.budget)
-        if self._hedged or not within or self._all_attempts_made():
+        if self._hedged or not within or self._all_attempts_made() or self.deadline.passed(now):
             return None
         self._demand.takes_over = True
         for member in self._order:
@@ -503,7 +503,7 @@ class Dispatch:
             held = now < member.benched_until or now < standing.not_before
             if held or member.breaker.state(now, settings) is not State.OPEN:
                 continue
-            if now >= self._early_probe_at(member):
+            if now >= self._early_probe_at(member) and eligibility.no_room(member, now, self._demand) is None:
                 return self._start(member, now, early=True)
         return None
 
