@@ -89,7 +89,7 @@ def asking(client: Any, member: Any) -> Act:
 
     def ask() -> bytes:
         read = client.read_request(body)
-        encoded = backend.encode(read, stream=True)
+        encoded, _ = backend.encode(read, stream=True)
         backend.left_out(read)
         return encoded
 

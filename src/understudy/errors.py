@@ -153,7 +153,8 @@ class AttemptEntry:
     `left_out` are fields, and parts of messages, that the backend was never told of: its format has no word
     for them, or its model no use. `answer_limit` is the limit that the request's own was lowered to, in
     tokens, because the model gives no longer answers. `recovery` says how the attempt went on with an answer
-    that had broken off: ``continuation`` or ``replay``. `patience` is how long its first content was waited
+    that had broken off: ``continuation`` or ``replay``. `hedge`: it was made beside one that was late;
+    `lost`: it was ended because another one was faster. `patience` is how long its first content was waited
     for, in seconds, where the member's own recent answers made that shorter than its setting.
     """
 
@@ -171,6 +172,8 @@ class AttemptEntry:
     left_out: tuple[str, ...] = ()
     answer_limit: int | None = None
     recovery: str = ""
+    hedge: bool = False
+    lost: bool = False
     patience: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,6 +200,10 @@ class AttemptEntry:
             entry["answer_limit"] = self.answer_limit
         if self.recovery:
             entry["recovery"] = self.recovery
+        if self.hedge:
+            entry["hedge"] = True
+        if self.lost:
+            entry["lost"] = True
         if self.patience is not None:
             entry["patience_ms"] = _milliseconds(self.patience)
         return entry

@@ -75,7 +75,20 @@ class TestTrail:
             ),
             (
                 attempt("a", "success", recovery="replay"),
-                "a, attempt 1: answered in 12 ms; went on with the broken answer by replay",
+                "a, attempt 1: answered in 12 ms; to go on with the broken answer, by replay",
+            ),
+            (
+                attempt("a", "cancelled", lost=True),
+                "a, attempt 1: cancelled after 12 ms, because another was faster",
+            ),
+            (
+                attempt("a", "success", hedge=True),
+                "a, attempt 1: answered in 12 ms; asked beside one that was late",
+            ),
+            (
+                attempt("a", "timeout", patience=2.5),
+                "a, attempt 1: failed after 12 ms: timeout; given 2500 ms for its first content, by its own "
+                "recent answers",
             ),
             (
                 attempt("a", "timeout", patience=1.5),
@@ -110,6 +123,11 @@ class TestFailoverNote:
 
         assert failover_note(trail, "b", "qwen3") == "answered by b (qwen3) after a failed: reset"
         assert failover_note(trail, "b", None) == "answered by b after a failed: reset"
+
+    def test_a_member_that_was_overtaken_has_not_failed(self) -> None:
+        trail: list[TrailEntry] = [attempt("a", "cancelled", lost=True), attempt("b", "success", hedge=True)]
+
+        assert failover_note(trail, "b", None) == "answered by b after a was late"
 
     def test_a_member_that_was_skipped_for_now_is_named(self) -> None:
         trail: list[TrailEntry] = [SkipEntry("a", SkipReason.BENCHED, 3.0), attempt("b", "success")]

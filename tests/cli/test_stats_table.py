@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,10 @@ class TestTable:
             "Profile: testlb489 (failover)",
             "Total Requests: 12 (11 answered, 1 failed, 4 failed over)",
         ]
+        rescued = replace(STATS, recovered=2, hedged=3, unretried=5)
+        assert "failed over, 2 recovered, 3 hedged, 5 not asked again)" in " ".join(
+            uncoloured(printed(rescued)).split()
+        )
         assert "Total Requests: 0\n" in uncoloured(printed(stats_of(HEALTHY)))
 
     @pytest.mark.parametrize("backend", STATS.backends, ids=lambda backend: backend.name[:8])

@@ -112,6 +112,23 @@ class TestTable:
         assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize(
+    ("model", "refuses"),
+    [
+        ("claude-opus-4-6", None),
+        ("anthropic/claude-opus-4.7", ("sampling", "thinking-budget")),
+        ("us.anthropic.claude-sonnet-5", ("sampling", "thinking-budget")),
+        ("claude-haiku-4-5", None),
+        ("gpt-5-mini", ("sampling",)),
+        ("o3", ("sampling",)),
+        ("gpt-5-chat", None),
+        ("gpt-5.1", None),  # refuses sampling only while it reasons
+    ],
+)
+def test_models_are_known_by_what_they_refuse(model: str, refuses: tuple[str, ...] | None) -> None:
+    assert facts_of(model, hosted=True).get("refuses") == refuses
+
+
 class TestHosts:
     """Rule 4."""
 

@@ -48,13 +48,15 @@ def test_every_family_of_models_has_a_row_with_its_names_and_its_page() -> None:
 
     for family in families():
         [row] = [line for line in page.splitlines() if line.startswith(f"| `{family.names[0]}`")]
-        assert row.count("|") == 8
+        assert row.count("|") == 9
         assert all(f"`{name}`" in row for name in family.names)
         assert f"[{family.maker}]({family.source}), {family.as_of}" in row
         assert ("(open)" in row) is family.is_open
     [row] = [line for line in page.splitlines() if line.startswith("| `claude-haiku-4-5`")]
     assert "| 200000 | 64000 | tools, images, files, json-schema, prefill, reasoning |" in row
-    assert "| 1 / 5 / 0.1 / 1.25 | claude |" in row
+    assert "|  | 1 / 5 / 0.1 / 1.25 | claude |" in row
+    [row] = [line for line in page.splitlines() if line.startswith("| `claude-haiku-5-5`")]
+    assert "| sampling, thinking-budget |" in row
 
 
 def test_the_pages_say_how_they_are_made_anew() -> None:

@@ -50,6 +50,16 @@ class TestConcurrency:
             walk.is_abandoned()
         house.begin().asks("a")
 
+    def test_an_early_probe_keeps_to_it(self) -> None:
+        house = Stage("a", members={"a": {"ceilings": Ceilings(concurrency=1)}})
+        running, other = house.begin(), house.begin()
+        running.asks("a")
+        house.open("a")
+        house.advance(5.0)
+        other.gives_up()
+        running.fails("auth")
+        assert house.begin().asks("a").permit.probe
+
     def test_a_retry_does_not_pass_it_either(self) -> None:
         house = Stage("ab", members={"a": {"ceilings": Ceilings(concurrency=1)}}, delay=1.0)
         walk = house.begin()

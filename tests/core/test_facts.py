@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.core.stage import takes
-from understudy.core.facts import Facts, Feature, Price, Tokenizer
+from understudy.core.facts import Facts, Feature, Price, Refusal, Tokenizer
 
 
 def test_without_any_setting_nothing_is_known() -> None:
@@ -18,9 +18,15 @@ def test_they_are_made_of_checked_settings() -> None:
         "supports": ("tools", "json-schema"),
         "price": {"input": 1.0, "output": 2.0, "cache_write": 1.25},
         "tokenizer": "claude",
+        "refuses": ("sampling",),
     }
     assert Facts.of(values) == Facts(
-        8000, 1000, takes("tools", "json-schema"), Price(1.0, 2.0, None, 1.25), Tokenizer.CLAUDE
+        8000,
+        1000,
+        takes("tools", "json-schema"),
+        Price(1.0, 2.0, None, 1.25),
+        Tokenizer.CLAUDE,
+        frozenset({Refusal.SAMPLING}),
     )
 
 

@@ -143,6 +143,9 @@ class TestEnd:
         assert [entry.outcome for entry in walk.dispatch.trail] == ["cancelled", "success"]  # type: ignore[union-attr]
         a, b = set_up.member("a").metrics, set_up.member("b").metrics
         assert (a.cancelled, a.in_flight, b.successes) == (1, 0, 1)
+        assert (a.hedged, a.lost, b.hedged, b.lost) == (0, 1, 1, 0)
+        trail = [entry.to_dict() for entry in walk.dispatch.trail]
+        assert [(entry.get("hedge"), entry.get("lost")) for entry in trail] == [(None, True), (True, None)]
         assert set_up.pool.metrics.failed_over == 0
 
     def test_the_late_one_may_win(self) -> None:
@@ -188,6 +191,13 @@ class TestEnd:
         hedged(walk)
         walk.leaves()
         assert [member.metrics.in_flight for member in set_up.pool.members] == [0, 0]
+        assert [member.metrics.lost for member in set_up.pool.members] == [0, 0]
+
+    def test_nobody_is_asked_once_the_request_is_too_late(self) -> None:
+        set_up = stage(request_timeout=2.0)
+        walk = begun(set_up)
+        set_up.advance(2.0)
+        assert hedged(walk) is None
 
     def test_time_asking_of_both_counts_once(self) -> None:
         set_up = stage()

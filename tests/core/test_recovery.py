@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.core.stage import Stage, Text, Walk, member, takes
+from understudy.core.breaker import State
 from understudy.core.events import Recovered, RecoveryStarted
 from understudy.core.recovery import Way, is_same_model, may_go_on, way_of
 from understudy.errors import AllBackendsFailed, AttemptEntry, RequestError, StreamInterrupted
@@ -89,6 +90,7 @@ class TestBreak:
         assert stage.pool.metrics.recovered == stage.pool.metrics.failed_over == 1
         entries = [entry for entry in walk.dispatch.trail if isinstance(entry, AttemptEntry)]
         assert [entry.recovery for entry in entries] == ["", "replay"]
+        assert [stage.member(name).metrics.recovered for name in "abc"] == [0, 0, 1]
 
     def test_any_goes_on_if_that_is_allowed(self) -> None:
         walk = broken(house(members={"b": {"model": "other"}}, recovery={"scope": "any"}))
@@ -228,6 +230,64 @@ class TestTries:
         broken(stage).asks("c")
 
 
+class TestCircuit:
+    """A pool whose every circuit is open by the time of a break."""
+
+    def opened(self, names: str = "a", **options: Any) -> tuple[Stage, Walk]:
+        stage = house(names, **options)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.commits()
+        for name in names:
+            stage.open(name)
+        walk.fails("truncated")
+        return stage, walk
+
+    def test_its_early_probe_is_waited_for_and_goes_on(self) -> None:
+        stage, walk = self.opened()
+        assert stage.state("a") is State.OPEN
+        walk.rests(5.0)
+        attempt = walk.asks("a")
+        assert (attempt.permit.probe, attempt.way) == (True, Way.REPLAY)
+        walk.resumes()
+        walk.answers()
+        assert stage.state("a") is State.CLOSED
+
+    def test_of_several_the_first_is_probed(self) -> None:
+        _, walk = self.opened("ab")
+        walk.rests(5.0)
+        assert walk.asks("b").permit.probe, "the one that broke it off comes last"
+
+    def test_another_request_may_find_out_meanwhile(self) -> None:
+        stage, walk = self.opened()
+        walk.rests(5.0)
+        other = stage.begin()
+        other.asks("a")
+        walk.waits()
+        other.commits()
+        walk.asks("a")
+
+    def test_who_comes_back_too_late_is_not_waited_for(self) -> None:
+        stage, walk = self.opened(recovery={"timeout": 4.9})
+        assert interrupted(walk).retry_after == stage.pool.settings.breaker.recovery_timeout
+        stage, walk = self.opened(wait_for_capacity=4.9)
+        interrupted(walk)
+
+    def test_nor_who_is_kept_open_by_an_operator(self) -> None:
+        stage = house("a")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.commits()
+        stage.member("a").breaker.force(State.OPEN, stage.now)
+        walk.fails("truncated")
+        assert interrupted(walk).retry_after is None
+
+    def test_a_first_attempt_does_not_wait_for_it(self) -> None:
+        stage = house("a")
+        stage.open("a")
+        stage.begin().gives_up()
+
+
 class TestDeadline:
     def test_it_is_the_breaks_own(self) -> None:
         stage = house("ab", request_timeout=10.0, recovery={"timeout": 3.0})
@@ -314,6 +374,35 @@ class TestRetryBudget:
         walk.fails("server_error")
         error = walk.gives_up()
         assert error.retry_after == 10.0
+        assert stage.pool.metrics.unretried == 1
+
+    def test_a_last_resort_that_was_not_needed_is_not_missed(self) -> None:
+        stage = self.spent(budget=0.0001)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("connect")
+        walk.asks("b")
+        walk.answers()
+        assert stage.pool.metrics.unretried == 0
+        walk = stage.begin()
+        walk.asks_in_turn("a", "b", kind="connect")
+        walk.gives_up()
+        assert stage.pool.metrics.unretried == 1
+
+    def test_nor_is_one_that_has_had_all_its_attempts(self) -> None:
+        stage = self.spent(budget=0.0001, count=1)
+        walk = stage.begin()
+        walk.asks_in_turn("a", "b", kind="server_error")
+        walk.gives_up()
+        assert stage.pool.metrics.unretried == 0
+
+    def test_of_a_broken_answer_the_caller_hears_when_to_come_back(self) -> None:
+        stage = house("a", breaker={"enabled": False}, budget=0.0001)
+        for _ in range(10):
+            stage.pool.retries.spend(stage.now)
+        error = interrupted(broken(stage))
+        assert error.retry_after == 10.0
+        assert stage.pool.metrics.unretried == 1
 
     def test_a_retry_spends_of_it(self) -> None:
         stage = Stage("a", breaker={"enabled": False}, budget=0.0001, delay=0.0)

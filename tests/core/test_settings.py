@@ -76,6 +76,7 @@ PROMISED: dict[str, tuple[Any, Scope]] = {
     "context-limit": (None, Scope.MEMBER),
     "max-output": (None, Scope.MEMBER),
     "supports": (None, Scope.MEMBER),
+    "refuses": (None, Scope.MEMBER),
     "price": (None, Scope.MEMBER),
     "tokenizer": (None, Scope.MEMBER),
     "base-url": (None, Scope.MEMBER),

@@ -52,11 +52,11 @@ KEYS = [
     "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
     "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind", "skips",
     "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms", "ceilings", "slow_start",
-    "patience_ms", "circuit_breaker",
+    "recovered", "hedged", "lost", "patience_ms", "circuit_breaker",
 ]  # fmt: skip
 POOL_KEYS = [
     "profile", "policy", "total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over",
-    "waiting", "backends",
+    "waiting", "recovered", "hedged", "unretried", "backends",
 ]  # fmt: skip
 
 
@@ -91,6 +91,9 @@ class TestJson:
             "in_flight": 1,
             "failed_over": 2,
             "waiting": 0,
+            "recovered": 0,
+            "hedged": 0,
+            "unretried": 0,
         }
 
     def test_holds_a_members_figures(self) -> None:
@@ -277,6 +280,24 @@ class TestTable:
             ("Benched For", "12000ms"),
             ("Problem", "missing"),
         ]
+
+    def test_rescues_are_worth_a_line_where_there_were_any(self) -> None:
+        stage = Stage("ab")
+        stage.pool.metrics.recovered, stage.pool.metrics.hedged, stage.pool.metrics.unretried = 1, 2, 3
+        metrics = stage.member("a").metrics
+        metrics.recovered, metrics.hedged, metrics.lost = 4, 5, 6
+        shown = seen(stage)
+        assert str(shown).splitlines()[2:6] == [
+            "Total Requests: 0",
+            "Recovered: 1",
+            "Hedged: 2",
+            "Not Asked Again: 3",
+        ]
+        assert backend_lines(shown.backends[0])[-3:] == [("Recovered", "4"), ("Hedged", "5"), ("Lost", "6")]
+        told = shown.to_dict()
+        assert (told["recovered"], told["hedged"], told["unretried"]) == (1, 2, 3)
+        a = told["backends"]["a"]
+        assert (a["recovered"], a["hedged"], a["lost"]) == (4, 5, 6)
 
 
 class TestRouting:

@@ -27,6 +27,8 @@ from understudy.core.pool import Pool
 from understudy.core.recovery import Way, is_same_model
 from understudy.core.settings import (
     BreakerSettings,
+    Ceilings,
+    HedgeSettings,
     MemberSettings,
     PoolSettings,
     RecoverySettings,
@@ -64,12 +66,18 @@ RECOVERIES = st.builds(
     scope=st.sampled_from(["off", "same_model", "same_model", "any"]),
     timeout=st.sampled_from([2.0, 30.0]),
 )
+HEDGES = st.builds(
+    HedgeSettings,
+    after=st.sampled_from([None, 0.0, 0.5]),
+    budget=st.sampled_from([0.0, 0.1, 10.0]),
+)
 POOLS = st.builds(
     PoolSettings,
     breaker=BREAKERS,
     retry=RETRIES,
     tpm_measure=st.sampled_from(["serving", "window"]),
     recovery=RECOVERIES,
+    hedge=HEDGES,
 )
 TEXTS = st.builds(Text, can_be_matched=st.sampled_from([True, True, True, False]))
 FACTS = st.builds(
@@ -84,6 +92,7 @@ MEMBERS = st.builds(
     tpm_threshold=st.sampled_from([None, None, 100]),
     facts=FACTS,
     model=st.sampled_from(["m", "m", "n"]),
+    ceilings=st.sampled_from([None, None, Ceilings(concurrency=1), Ceilings(requests=3, takeovers=1)]),
 )
 USUAL = ["connect", "reset", "server_error", "rate_limited", "timeout"]
 FAILURES = st.builds(
@@ -107,7 +116,10 @@ PICK = st.integers(0, 10**6)
 
 @dataclass(eq=False)
 class Played:
-    """One request as the test knows it: what was asked, and how each of that ended."""
+    """One request as the test knows it: what was asked, and how each of that ended.
+
+    Two attempts may run at once: the late one and its `hedge`.
+    """
 
     dispatch: Dispatch
     attempts: list[Attempt] = field(default_factory=list)
@@ -123,11 +135,20 @@ class Played:
     too_small: int | None = None
     needs: Asking | None = None
     step: Step | None = None
+    hedge: Attempt | None = None
 
     @property
     def running(self) -> Attempt | None:
-        last = self.attempts[-1] if self.attempts else None
-        return last if last is not None and last.outcome is None else None
+        """The first of those that run: after content there is but one."""
+        return next((attempt for attempt in self.attempts if attempt.outcome is None), None)
+
+    @property
+    def all_running(self) -> list[Attempt]:
+        return [attempt for attempt in self.attempts if attempt.outcome is None]
+
+    @property
+    def is_raced(self) -> bool:
+        return len(self.all_running) > 1
 
     @property
     def is_walking(self) -> bool:
@@ -241,18 +262,16 @@ class WalksMachine(RuleBasedStateMachine):
     @rule(pick=PICK, outcome=FAILURES, seconds=SECONDS)
     def fail(self, pick: int, outcome: Failure, seconds: float) -> None:
         self.now += seconds
-        self.settle(self.some_running(pick), outcome)
+        self.settle(*self.some_attempt(pick), outcome)
 
     @precondition(lambda self: any(played.running for played in self.playing))
     @rule(pick=PICK, seconds=SECONDS, shown=st.none() | TEXTS)
     def commit(self, pick: int, seconds: float, shown: Text | None) -> None:
         """Content arrives; it is held back, or shown, or shown later."""
         self.now += seconds
-        played = self.some_running(pick)
-        attempt = played.running
-        assert attempt is not None
+        played, attempt = self.some_attempt(pick)
         if attempt.committed_at is None:
-            played.dispatch.commit(attempt, self.now)
+            self.arrives(played, attempt)
         elif attempt.evidence is not None:
             attempt.evidence.content(self.now, 40.0)
         if shown is not None and attempt is not played.speaker:
@@ -261,20 +280,44 @@ class WalksMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(played.running for played in self.playing))
     @rule(pick=PICK, tokens=st.integers(0, 900))
     def answer(self, pick: int, tokens: int) -> None:
-        played = self.some_running(pick)
-        attempt = played.running
-        assert attempt is not None
+        played, attempt = self.some_attempt(pick)
         if attempt.committed_at is None:
-            played.dispatch.commit(attempt, self.now)
-        self.settle(played, Success(), Tokens(10, tokens, False, tokens))
+            self.arrives(played, attempt)
+        self.settle(played, attempt, Success(), Tokens(10, tokens, False, tokens))
         played.dispatch.answered(self.now)
         self.leave(played, "answered")
 
     @precondition(lambda self: any(played.running for played in self.playing))
     @rule(pick=PICK)
     def abandon(self, pick: int) -> None:
-        """The deadline's way to end an attempt; the walk is asked once more."""
-        self.settle(self.some_running(pick), Abandoned())
+        """The deadline's way to end attempts; the walk is asked once more."""
+        played, _ = self.some_attempt(pick)
+        for attempt in played.all_running:
+            self.settle(played, attempt, Abandoned())
+
+    @precondition(lambda self: any(played.running for played in self.playing))
+    @rule(pick=PICK, seconds=SECONDS)
+    def hedge(self, pick: int, seconds: float) -> None:
+        """As the runtime does it: only while one attempt runs and has said nothing."""
+        played, late = self.some_attempt(pick)
+        due = played.dispatch.hedge_at(late, self.now)
+        if due is None or late.committed_at is not None or played.is_raced:
+            return
+        self.now = max(self.now + seconds, due)
+        before = {member.index: Before.of(member, self.pool, self.now) for member in self.pool.members}
+        spent = self.pool.hedges.allows(self.now, self.pool.settings.hedge.budget)
+        other = played.dispatch.hedge(late, self.now)
+        if other is None:
+            return
+        assert played.hedge is None, "once per request"
+        assert spent or late.permit.probe
+        assert played.shown is None
+        assert before[other.member.index].state is State.CLOSED
+        assert not other.permit.probe
+        assert other.member.index not in played.attempts_by_member
+        self.may_be_asked(played, other, before[other.member.index])
+        played.hedge = other
+        self.begin_attempt(played, other)
 
     @precondition(lambda self: self.playing)
     @rule(pick=PICK, really=st.sampled_from([False, False, True]))
@@ -282,9 +325,16 @@ class WalksMachine(RuleBasedStateMachine):
         if not really:
             return
         played = self.playing[pick % len(self.playing)]
-        if played.running is not None:
-            self.outcomes[played.running.member.index]["cancelled"] += 1
+        for attempt in played.all_running:
+            self.outcomes[attempt.member.index]["cancelled"] += 1
         self.leave(played, "cancelled")
+
+    def arrives(self, played: Played, attempt: Attempt) -> None:
+        """Whoever speaks first goes on; the other is told that it lost."""
+        played.dispatch.commit(attempt, self.now)
+        for other in played.all_running:
+            if other is not attempt:
+                self.settle(played, other, Abandoned("another backend was faster", lost=True))
 
     def show(self, played: Played, attempt: Attempt, shown: Text) -> None:
         played.speaker = attempt
@@ -299,8 +349,8 @@ class WalksMachine(RuleBasedStateMachine):
     def some_member(self, pick: int) -> Member:
         return self.pool.members[pick % len(self.pool.members)]
 
-    def some_running(self, pick: int) -> Played:
-        running = [played for played in self.playing if played.running]
+    def some_attempt(self, pick: int) -> tuple[Played, Attempt]:
+        running = [(played, attempt) for played in self.playing for attempt in played.all_running]
         return running[pick % len(running)]
 
     def go_on(self, played: Played) -> None:
@@ -364,6 +414,8 @@ class WalksMachine(RuleBasedStateMachine):
         played.attempts.append(attempt)
         played.attempts_by_member[attempt.member.index] += 1
         assert attempt.number == played.attempts_by_member[attempt.member.index]
+        most = attempt.member.max_concurrency
+        assert most is None or attempt.member.in_flight <= most
         if attempt.permit.probe:
             self.probes.append(attempt)
             self.no_more_probes_than_allowed(attempt)
@@ -382,9 +434,9 @@ class WalksMachine(RuleBasedStateMachine):
         ]
         assert len(live) <= settings.half_open_max
 
-    def settle(self, played: Played, outcome: Outcome, tokens: Tokens | None = None) -> None:
-        attempt = played.running
-        assert attempt is not None
+    def settle(
+        self, played: Played, attempt: Attempt, outcome: Outcome, tokens: Tokens | None = None
+    ) -> None:
         index = attempt.member.index
         self.outcomes[index][self.word(outcome)] += 1
         played.dispatch.settle(attempt, outcome, self.now, tokens)
@@ -408,7 +460,8 @@ class WalksMachine(RuleBasedStateMachine):
         if outcome.kind in NEVER_AGAIN:
             played.never_again.add(index)
         benches = outcome.retry_after is not None and outcome.kind in ("rate_limited", "server_error")
-        if not benches:
+        left = played.attempts_by_member[index] - played.granted[index] < retry.count
+        if not benches and (left or played.shown is not None):
             played.not_before[index] = self.now + retry.delay
         if outcome.kind == "context_length" and (retry.status_codes is None):
             limit = attempt.member.settings.facts.context_limit or 0
@@ -448,7 +501,9 @@ class WalksMachine(RuleBasedStateMachine):
     def every_attempt_is_counted_once(self) -> None:
         for member in self.pool.members:
             metrics = member.metrics
-            running = sum(1 for played in self.playing if played.running and played.running.member is member)
+            running = sum(
+                attempt.member is member for played in self.playing for attempt in played.all_running
+            )
             assert metrics.in_flight == running
             assert metrics.requests == (
                 metrics.successes + metrics.failures + metrics.refused + metrics.cancelled + running
@@ -466,6 +521,13 @@ class WalksMachine(RuleBasedStateMachine):
             self.results[word] for word in ("answered", "failed", "cancelled")
         )
         assert metrics.failed_over <= metrics.answered
+        assert metrics.hedged == sum(member.metrics.hedged for member in self.pool.members)
+        assert metrics.recovered == sum(member.metrics.recovered for member in self.pool.members)
+
+    @invariant()
+    def nobody_waits_who_is_being_served(self) -> None:
+        walking = {played.dispatch.request for played in self.playing if played.is_walking}
+        assert set(self.pool.queue.places) <= walking
 
     @invariant()
     def looking_changes_nothing(self) -> None:
@@ -486,12 +548,13 @@ class WalksMachine(RuleBasedStateMachine):
             assert played not in self.playing
         self.every_request_is_counted_once()
         self.every_attempt_is_counted_once()
+        assert not self.pool.queue.places
         for member in self.pool.members:
             self.no_permit_has_leaked(member)
 
     def one_more_turn(self, played: Played, ending: Failure) -> None:
         if played.running is not None:
-            self.settle(played, ending)
+            self.settle(played, played.running, ending)
         elif isinstance(played.step, Wait):
             self.now = max(self.now, played.step.until)
             self.go_on(played)

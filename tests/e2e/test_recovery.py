@@ -219,3 +219,17 @@ async def test_whoever_leaves_meanwhile_ends_the_attempt() -> None:
         await asyncio.wait({reading})
         await stream.aclose()
         await house.second.wait_closed(request, timeout=2)
+
+
+async def test_a_single_backend_goes_on_after_its_own_circuit_has_opened() -> None:
+    """Three breaks open it. Its early probe is a sixth of 600 ms later, and goes on with the answer."""
+    circuit = {"circuit_breaker_enabled": True, "circuit_breaker_recovery_timeout_ms": 600}
+    async with FaultProvider("3x cut after=20; fine") as provider:
+        alone = StandardProfile("lead", "openai", "m", settings={"base-url": provider.base_url})
+        settings = {**OWN, **circuit, "failover_retry_count": 4}
+        async with Balancer(alone, settings=settings) as lb:
+            assert (await lb.stream("Hi").answer()).text == TEXT
+        third, fourth = provider.requests[2:]
+        assert fourth.arrived - third.arrived >= 0.1
+        stats = lb.stats()
+        assert (stats.backends[0].circuit_breaker.state, stats.recovered) == ("closed", 1)

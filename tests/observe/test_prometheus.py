@@ -467,6 +467,9 @@ def check_against(shown: Scrape, stats: Stats) -> None:
     }  # fmt: skip
     assert shown.value("requests_in_flight", **profile) == stats.in_flight
     assert shown.value("requests_failed_over_total", **profile) == stats.failed_over
+    assert shown.value("requests_recovered_total", **profile) == stats.recovered
+    assert shown.value("requests_hedged_total", **profile) == stats.hedged
+    assert shown.value("requests_unretried_total", **profile) == stats.unretried
     for backend in stats.backends:
         place = {**profile, "backend": backend.name}
         assert shown.by("outcome", "attempts_total", **place) == {
@@ -481,6 +484,9 @@ def check_against(shown: Scrape, stats: Stats) -> None:
         assert {reason: count for reason, count in skips.items() if count} == backend.skips
         assert shown.value("attempts_in_flight", **place) == backend.in_flight
         assert shown.value("attempt_timeouts_total", **place) == backend.timeouts
+        assert shown.value("attempts_recovered_total", **place) == backend.recovered
+        assert shown.value("attempts_hedged_total", **place) == backend.hedged
+        assert shown.value("attempts_lost_total", **place) == backend.lost
         assert shown.value("input_tokens_total", **place) == backend.input_tokens
         assert shown.value("output_tokens_total", **place) == backend.output_tokens
         assert shown.value("estimated_tokens_total", **place) == backend.estimated

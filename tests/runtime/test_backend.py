@@ -12,6 +12,7 @@ from understudy.wire import anthropic_client, anthropic_messages, gemini, openai
 from understudy.wire.chat import ChatChunk, ChatRequest
 from understudy.wire.dialect import ClientRequest
 from understudy.wire.state import ProviderState
+from understudy.wire.unwanted import BUDGET
 
 KEY = "sk-of-the-member"
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -33,7 +34,7 @@ def from_anthropic(**fields: Any) -> ClientRequest:
 
 
 def encoded(made: Backend, request: ChatRequest | ClientRequest, *, stream: bool = False) -> Any:
-    return json.loads(made.encode(request, stream=stream))
+    return json.loads(made.encode(request, stream=stream)[0])
 
 
 def test_a_request_in_its_own_format_is_native_and_any_other_is_not() -> None:
@@ -239,3 +240,36 @@ def test_the_address_is_the_formats_for_the_model_and_the_way_of_answering(
     backend = Backend("a", cast(WireFormat, wire_format), base_url="https://x.org/v1", model="m/1")
     assert backend.url_for(stream=stream) == url
     assert repr(backend) == "<Backend a, m/1 at https://x.org/v1>"
+
+
+def test_what_it_is_known_to_refuse_is_left_out_and_named() -> None:
+    made = backend(unwanted={"temperature", "seed"}, defaults={"seed": 7})
+    body, left_out = made.encode(from_openai(temperature=0.5, top_p=1), stream=False)
+    assert json.loads(body) == {"model": "ours", "messages": MESSAGES, "top_p": 1}
+    assert left_out == ("seed", "temperature")
+    made.refuses(["top_p"])
+    assert "top_p" not in encoded(made, from_openai(top_p=1))
+
+
+@pytest.mark.parametrize("asked", [{"reasoning_effort": "none"}, {}])
+def test_who_takes_no_budget_does_not_think_unasked(asked: dict[str, Any]) -> None:
+    made = backend(ANTHROPIC, unwanted={BUDGET})
+    assert "thinking" not in encoded(made, ChatRequest(MESSAGES, asked))
+
+
+def test_who_takes_no_budget_thinks_adaptively_if_that_is_asked_for() -> None:
+    made = backend(ANTHROPIC, unwanted={BUDGET})
+    request = from_openai(reasoning_effort="low", temperature=0.5)
+    sent = encoded(made, request)
+    assert (sent["thinking"], sent["output_config"]) == ({"type": "adaptive"}, {"effort": "low"})
+    assert made.left_out(request) == ("temperature",)
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    turns: list[Any] = [
+        *MESSAGES,
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c"},
+    ]
+    amid_tools = ChatRequest(turns, {"reasoning_effort": "low"})
+    assert encoded(made, amid_tools)["thinking"] == {"type": "adaptive"}
+    assert "thinking" not in encoded(backend(ANTHROPIC), amid_tools)
+    assert "thinking" not in encoded(backend(unwanted={BUDGET}), request), "another format's"

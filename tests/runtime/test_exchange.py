@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -391,6 +392,109 @@ async def test_a_backend_that_complains_again_is_taken_at_its_word() -> None:
     show = await house.play()
     assert isinstance(show.error, RequestRejected)
     assert len(house.transport.requests) == 2
+
+
+def unwanted(*names: str) -> list[Reply]:
+    return [refusal(400, f"Unsupported parameter: '{name}' is not supported here.") for name in names]
+
+
+class TestUnwanted:
+    """Rule 7: fields that a request may do without."""
+
+    async def test_each_is_left_out_and_the_backend_never_told_again(self) -> None:
+        house = House([*unwanted("temperature", "seed"), speech("Hello"), speech("Again"), speech("Last")])
+        show = await house.play(temperature=0.5, seed=7, top_p=0.9)
+        assert show.text == "Hello"
+        (entry,) = show.trail
+        assert isinstance(entry, AttemptEntry)
+        assert (entry.outcome, entry.dropped_field, entry.left_out) == ("success", "temperature, seed", ())
+        assert sent(house)["top_p"] == 0.9
+        again = await house.play(temperature=0.5, top_p=0.9)
+        (entry,) = again.trail
+        assert isinstance(entry, AttemptEntry)
+        assert (entry.dropped_field, entry.left_out) == ("", ("temperature",))
+        assert len(house.transport.requests) == 4
+        (entry,) = (await house.play(top_p=0.9)).trail
+        assert isinstance(entry, AttemptEntry)
+        assert entry.left_out == ()
+        house.check()
+
+    async def test_a_clients_own_fields_are_left_out_of_what_goes_on_as_it_came(self) -> None:
+        house = House([*unwanted("store"), speech("Hello"), speech("Again")])
+        fields = {"store": True, "new": [1], "messages": [{"role": "user", "content": "Hi"}]}
+        body = json.dumps({"model": "m", "stream": True, **fields}).encode()
+        for dropped, left_out in (("store", ()), ("", ("store",))):
+            show = Show(house.engine.call(openai_client.read_request(body), stream=True))
+            await house.clock.advance(0)
+            (entry,) = show.trail
+            assert isinstance(entry, AttemptEntry)
+            assert (entry.outcome, entry.dropped_field, entry.left_out) == ("success", dropped, left_out)
+            assert (sent(house)["new"], "store" in sent(house)) == ([1], False)
+
+    async def test_a_members_own_parameters_are_left_out_as_well(self) -> None:
+        house = House([*unwanted("temperature"), speech("Hello")])
+        house.backends["a"].defaults["temperature"] = 0.3
+        assert (await house.play()).text == "Hello"
+        assert "temperature" not in sent(house)
+
+    async def test_a_limit_is_said_by_its_other_name_and_is_not_missed(self) -> None:
+        house = House([*unwanted("max_tokens"), speech("Hello"), speech("Again")])
+        await house.play(max_tokens=9)
+        assert sent(house)["max_completion_tokens"] == 9
+        (entry,) = (await house.play(max_tokens=9)).trail
+        assert isinstance(entry, AttemptEntry)
+        assert (entry.dropped_field, entry.left_out) == ("", ())
+        assert "max_tokens" not in sent(house)
+
+    async def test_what_does_not_help_is_not_remembered(self) -> None:
+        house = House([*unwanted("temperature"), refusal(400, "no such thing"), speech("Hello")])
+        assert isinstance((await house.play(temperature=1)).error, RequestRejected)
+        assert (await house.play(temperature=1)).text == "Hello"
+        assert sent(house)["temperature"] == 1
+
+    async def test_one_that_is_refused_for_its_value_is_left_out_this_once(self) -> None:
+        complaint = "Unsupported value: 'verbosity' does not support 'low'. Supported values are: 'medium'."
+        house = House([refusal(400, complaint), speech("Hello"), speech("Again")])
+        assert (await house.play(verbosity="low")).text == "Hello"
+        await house.play(verbosity="medium")
+        assert sent(house)["verbosity"] == "medium"
+
+    @pytest.mark.parametrize("fields", [{}, {"top_p": 1}])
+    async def test_one_that_is_not_there_is_no_reason_to_ask_again(self, fields: dict[str, Any]) -> None:
+        house = House([*unwanted("temperature"), speech("Hello")])
+        assert isinstance((await house.play(**fields)).error, RequestRejected)
+        assert len(house.transport.requests) == 1
+
+    async def test_a_backend_that_complains_of_it_again_is_taken_at_its_word(self) -> None:
+        house = House([*unwanted("temperature", "temperature"), speech("Hello")])
+        assert isinstance((await house.play(temperature=1)).error, RequestRejected)
+        assert len(house.transport.requests) == 2
+
+    async def test_four_are_enough(self) -> None:
+        names = ["temperature", "top_p", "seed", "store", "user"]
+        fields: dict[str, Any] = dict.fromkeys(names, 1)
+        house = House([*unwanted(*names), speech("Hello")], speech("Other"))
+        show = await house.play(**fields)
+        assert isinstance(show.error, RequestRejected)
+        assert len(house.transport.requests) == 5
+
+    async def test_two_requests_that_learn_it_at_once_are_both_answered(self) -> None:
+        refused = replace(refusal(400, "Unknown parameter: 'stream_options'."), head=[1.0])
+        house = House([refused, refused, speech("Hello"), speech("Hello"), speech("Hello")])
+        shows = [house.start(), house.start()]
+        await house.clock.advance(1)
+        assert [show.text for show in shows] == ["Hello", "Hello"]
+        assert (await house.play()).text == "Hello"
+        assert b"stream_options" not in house.transport.requests[-1].body
+
+    async def test_thinking_with_a_budget_becomes_adaptive(self) -> None:
+        complaint = '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive"'
+        house = House([refusal(400, complaint), ANSWER, ANSWER], formats=CLAUDE)
+        await house.play(reasoning_effort="high")
+        assert sent(house)["thinking"] == {"type": "adaptive"}
+        assert sent(house)["output_config"] == {"effort": "high"}, "which is near its budget"
+        await house.play(reasoning_effort="high")
+        assert sent(house)["output_config"] == {"effort": "high"}, "said in its own words from now on"
 
 
 def answered_before() -> ChatRequest:

@@ -333,9 +333,8 @@ class TestUnknownField:
         assert failure.kind is INVALID_REQUEST
         assert failure.drop_field == "stream_options"
 
-    def test_another_field_is_the_callers_own(self) -> None:
-        assert refused(400, openai("Unknown parameter: 'logit_bias'.")).drop_field is None
-        assert refused(400, openai("Unknown parameter: 'x'."), asked_fields=["x"]).drop_field == "x"
+    def test_a_field_that_matters_is_the_callers_own(self) -> None:
+        assert refused(400, openai("Unknown parameter: 'x'.")).drop_field is None
 
     @pytest.mark.parametrize("status", [403, 405, 500])
     def test_only_a_400_or_a_422_complains_of_a_field(self, status: int) -> None:

@@ -97,7 +97,7 @@ def _outcome(entry: AttemptEntry) -> str:
     if entry.outcome == "refused":
         return f"answered in {after}, without content"
     if entry.outcome == FailureKind.CANCELLED:
-        return f"cancelled after {after}"
+        return f"cancelled after {after}" + (", because another was faster" if entry.lost else "")
     message = f" ({entry.message})" if entry.message else ""
     return f"failed after {after}: {entry.outcome}{message}"
 
@@ -105,7 +105,9 @@ def _outcome(entry: AttemptEntry) -> str:
 def _remarks(entry: AttemptEntry) -> list[str]:
     remarks = []
     if entry.recovery:
-        remarks.append(f"went on with the broken answer by {entry.recovery}")
+        remarks.append(f"to go on with the broken answer, by {entry.recovery}")
+    if entry.hedge:
+        remarks.append("asked beside one that was late")
     if entry.reconnected:
         remarks.append("the kept connection was dead, so it was made anew")
     if entry.dropped_field:
@@ -125,7 +127,7 @@ def _stepped_aside(entry: TrailEntry) -> str | None:
     if isinstance(entry, SkipEntry):
         lasting = entry.reason in _LASTING
         return None if lasting else f"{entry.backend} was skipped: {_SKIPPED[entry.reason]}"
-    return f"{entry.backend} failed: {entry.outcome}"
+    return f"{entry.backend} was late" if entry.lost else f"{entry.backend} failed: {entry.outcome}"
 
 
 def _time(seconds: float) -> str:

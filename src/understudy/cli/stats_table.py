@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from understudy.core.stats import BackendStats, Stats, backend_lines
+from understudy.core.stats import BackendStats, Stats, backend_lines, extra_results
 
 _COLUMNS = 5
 _STATES = {"closed": "green", "half-open": "yellow", "open": "red"}
@@ -37,6 +37,7 @@ def _results(stats: Stats) -> str:
         "cancelled": stats.cancelled,
         "in flight": stats.in_flight,
         "failed over": stats.failed_over,
+        **{label.lower(): count for label, count in extra_results(stats)},
     }
     told = ", ".join(f"{count} {word}" for word, count in results.items() if count)
     return f" ({told})" if told else ""

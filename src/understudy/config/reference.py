@@ -53,9 +53,9 @@ _MODELS_INTRODUCTION = """\
 # Models
 
 What Understudy knows of models by their names: the defaults of a member's `context-limit`,
-`max-output`, `supports`, `price` and `tokenizer`. A profile's own settings go before them; a model that
-is not listed has no facts, and nothing is assumed of it. [Models](../models.md) tells how names are
-matched and what facts are for.
+`max-output`, `supports`, `refuses`, `price` and `tokenizer`. A profile's own settings go before them; a
+model that is not listed has no facts, and nothing is assumed of it. [Models](../models.md) tells how names
+are matched and what facts are for.
 
 A name matches if it begins with one of a row's and continues with a date, a size or a variant at most;
 the longest match counts. Provider prefixes (`openai/`, `models/`, `us.anthropic.`) are dropped, and a
@@ -134,7 +134,7 @@ def providers_page() -> str:
 
 def models_page() -> str:
     table = _table(
-        ("models", "window", "longest answer", "takes", "price", "tokens like", "as of"),
+        ("models", "window", "longest answer", "takes", "refuses", "price", "tokens like", "as of"),
         map(_model_row, families()),
     )
     return _page("src/understudy/config/models.json", _MODELS_INTRODUCTION, table)
@@ -175,6 +175,7 @@ def _model_row(family: Family) -> tuple[str, ...]:
         _known(facts.get("context-limit")),
         _known(facts.get("max-output")),
         ", ".join(facts["supports"]) if "supports" in facts else "",
+        ", ".join(facts.get("refuses", ())),
         _price(Price(**facts["price"])) if "price" in facts else "",
         _known(facts.get("tokenizer")),
         f"[{family.maker}]({family.source}), {family.as_of}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core.outcome import Failure, Outcome, Success
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.window import StreamEvidence
 from understudy.errors import AttemptEntry, FailureKind
 
@@ -29,9 +29,9 @@ class Attempt:
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
-    `way` is how it goes on with an answer that broke off, None if it begins one. `patience` is its limit in
-    seconds, where that is shorter than the settings' (`core.patience`); `reservation` what it has taken of
-    the member's ceilings.
+    `is_hedge`: it was made beside a late one. `way` is how it goes on with an answer that broke off, None if
+    it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
+    (`core.patience`); `reservation` what it has taken of the member's ceilings.
     """
 
     __slots__ = (
@@ -41,6 +41,7 @@ class Attempt:
         "dropped_field",
         "ended_at",
         "evidence",
+        "is_hedge",
         "left_out",
         "limit_at",
         "malformed_events",
@@ -78,6 +79,7 @@ class Attempt:
         self.dropped_field = ""
         self.left_out: tuple[str, ...] = ()
         self.answer_limit: int | None = None
+        self.is_hedge = False
         self.way: Way | None = None
         self.patience: float | None = None
         self.reservation: Reservation | None = None
@@ -130,5 +132,7 @@ class Attempt:
             left_out=self.left_out,
             answer_limit=self.answer_limit,
             recovery=self.way or "",
+            hedge=self.is_hedge,
+            lost=isinstance(self.outcome, Abandoned) and self.outcome.lost,
             patience=self.patience,
         )

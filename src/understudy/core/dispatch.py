@@ -17,7 +17,8 @@ Rules, in the order in which `next_step` looks at them:
 4. When no member that may still be asked is eligible: an open one gets an early probe, if a sixth of
    its recovery time has passed since the pool's last opening or probe start;
 5. else the walk waits, if one can be asked in time: for the first bench to end, probe to settle, or room
-   under a ceiling. It stands in the pool's queue meanwhile (`core.queue`);
+   under a ceiling. It stands in the pool's queue meanwhile (`core.queue`). For an answer that broke off, an
+   early probe is waited for as well: its caller listens, and nobody else may have the rest of it;
 6. else a member is asked that only its slow start held back; else the walk gives up. Only open circuits and
    no probe in flight: no wait.
 
@@ -187,6 +188,7 @@ class Dispatch:
         "_speaker",
         "_standings",
         "_steps",
+        "_unretried",
         "_verdict",
         "_waited",
         "_waiting_since",
@@ -230,6 +232,7 @@ class Dispatch:
         self._again: Member | None = None
         self._verdict: GiveUp | None = None
         self._blocked = False
+        self._unretried = False
         self._cut_short = False
         self._larger_than: int | None = None
         self._fit = None if needs is None else Fit(needs, pool.members)
@@ -250,7 +253,7 @@ class Dispatch:
         if self._verdict is not None:
             return self._verdict
         if self._cut_short or self.deadline.passed(now):
-            return GiveUp(self._too_late())
+            return GiveUp(self._too_late(now))
         if self._attempts and self._all_attempts_made():
             return self._give_up(now)
         if self._again is not None:
@@ -335,7 +338,7 @@ class Dispatch:
         """A second attempt besides the late one; None if nobody may be asked."""
         settings = self.pool.settings
         within = late.permit.probe or self.pool.hedges.allows(now, settings.hedge.budget)
-        if self._hedged or not within or self._all_attempts_made():
+        if self._hedged or not within or self._all_attempts_made() or self.deadline.passed(now):
             return None
         self._demand.takes_over = True
         for member in self._order:
@@ -354,8 +357,11 @@ class Dispatch:
         self._hedged = True
         self.pool.hedges.spend(now)
         self.pool.metrics.hedged += 1
+        member.metrics.hedged += 1
         self.events.append(Hedged(now, self.request, late.member.name, now - late.started_at, member.name))
-        return self._start(member, now)
+        attempt = self._start(member, now)
+        attempt.is_hedge = True
+        return attempt
 
     def show(self, attempt: Attempt, shown: Shown) -> None:
         """The attempt's first content goes out (rule 12). `shown` tells what the caller has, from now on.
@@ -372,6 +378,7 @@ class Dispatch:
         assert self._break is not None, "nothing broke off"
         self._speaker = attempt
         self.pool.metrics.recovered += 1
+        attempt.member.metrics.recovered += 1
         self.events.append(Recovered(now, self.request, attempt.member.name, now - self._break.at))
 
     def settle(self, attempt: Attempt, outcome: Outcome, now: float, tokens: Tokens | None = None) -> None:
@@ -501,7 +508,7 @@ class Dispatch:
             held = now < member.benched_until or now < standing.not_before
             if held or member.breaker.state(now, settings) is not State.OPEN:
                 continue
-            if now >= self._early_probe_at(member):
+            if now >= self._early_probe_at(member) and eligibility.no_room(member, now, self._demand) is None:
                 return self._start(member, now, early=True)
         return None
 
@@ -518,7 +525,9 @@ class Dispatch:
         ]
         rooms = {member: eligibility.no_room(member, now, self._demand) for member, _ in in_time}
         in_time = [pair for pair in in_time if _is_by(rooms[pair[0]], latest)]
-        if latest <= now or not any(self._may_return(member, rooms[member], now) for member, _ in in_time):
+        if latest <= now or not any(
+            self._may_return(member, rooms[member], now, latest) for member, _ in in_time
+        ):
             return None
         queue, limit = self.pool.queue, self.pool.settings.routing.queue_limit
         if not queue.join(self.request, (member.index for member, _ in in_time), limit):
@@ -533,8 +542,9 @@ class Dispatch:
         self.events.append(WaitingForCapacity(now, self.request, until))
         return Wait(until, wakes=True)
 
-    def _may_return(self, member: Member, full: Skip | None, now: float) -> bool:
-        """Rule 6: a probe in flight may settle at any moment, a bench ends; an open circuit is no reason.
+    def _may_return(self, member: Member, full: Skip | None, now: float, latest: float) -> bool:
+        """Rule 6: a probe in flight may settle at any moment, a bench ends; an open circuit is no reason, but
+        for an answer that broke off.
 
         Under a ceiling there will be room again; and who has room but is waited for by others may yet come.
         """
@@ -542,7 +552,7 @@ class Dispatch:
         if member.breaker.probing(now, settings):
             return True
         if member.breaker.state(now, settings) is State.OPEN:
-            return False
+            return self._break is not None and self._early_probe_at(member) <= latest
         waited_for = not self.pool.queue.may_take(self.request, member.index)
         return member.benched_until > now or full is not None or waited_for
 
@@ -590,9 +600,18 @@ class Dispatch:
     def _spent(self, standing: _Standing, now: float) -> bool:
         """May the member not be asked any more? Asking again takes room in the budget (rule 14)."""
         retry = self.pool.settings.retry
-        if standing.ruled_out or standing.attempts - standing.forgiven >= retry.count:
+        if not self._has_attempts_left(standing):
             return True
         return bool(standing.attempts) and not self.pool.retries.allows(now, retry.budget)
+
+    def _has_attempts_left(self, standing: _Standing) -> bool:
+        made = standing.attempts - standing.forgiven
+        return not standing.ruled_out and made < self.pool.settings.retry.count
+
+    def _count_unretried(self) -> None:
+        """Once per request."""
+        self.pool.metrics.unretried += not self._unretried
+        self._unretried = True
 
     def _all_attempts_made(self) -> bool:
         most = self.pool.settings.retry.max_attempts
@@ -670,7 +689,7 @@ class Dispatch:
                 verdict.unavailable(self.pool, self._fit, self.began, self.trail, now, self._demand)
             )
         if self._break is not None:
-            return GiveUp(self._interrupted())
+            return GiveUp(self._interrupted(now))
         last = {attempt.member.index: attempt.outcome for attempt in self._attempts}
         if all(isinstance(o, Failure) and o.kind is FailureKind.EMPTY and o.terminal for o in last.values()):
             return AcceptEmpty(self._attempts[-1])
@@ -686,22 +705,24 @@ class Dispatch:
         retry = self.pool.settings.retry
         if self._all_attempts_made():
             return retry.delay
-        standings = self._standings.values()
-        left = any(not one.ruled_out and one.attempts - one.forgiven < retry.count for one in standings)
+        left = any(map(self._has_attempts_left, self._standings.values()))
         if left and not self.pool.retries.allows(now, retry.budget):
+            self._count_unretried()
             return self.pool.retries.eases_at(now) - now
         return None
 
-    def _too_late(self) -> RequestError:
+    def _too_late(self, now: float) -> RequestError:
         if self._break is not None:
-            return self._interrupted()
+            return self._interrupted(now)
         return verdict.too_late(self._request_timeout, self._causes, self.trail)
 
-    def _interrupted(self) -> RequestError:
+    def _interrupted(self, now: float) -> RequestError:
         broken = self._break
         assert broken is not None, "nothing broke off"
         since = self._causes[broken.causes :]
-        return verdict.interrupted(broken.cause, since, self._causes, self.trail)
+        least = self._not_sooner(now)
+        returns = verdict.returns_after(self.pool, self._fit, now, least, self._demand)
+        return verdict.interrupted(broken.cause, since, self._causes, self.trail, returns)
 
     def _record_skip(self, member: Member, skip: Skip, now: float) -> None:
         """Once per member and reason: waiting and looking again is not another skip."""
@@ -742,6 +763,7 @@ class Dispatch:
     def _abandoned(self, attempt: Attempt, outcome: Abandoned, now: float) -> None:
         self._cut_short = self._cut_short or not outcome.lost
         attempt.member.metrics.cancelled += 1
+        attempt.member.metrics.lost += outcome.lost
         self._release(attempt, now)
         duration = now - attempt.started_at
         self.events.append(
@@ -818,6 +840,8 @@ class Dispatch:
         standing, again = self._judge(attempt, failure)
         standing.last_resort = again is Again.LAST_RESORT
         if self._spent(standing, now):
+            if self._has_attempts_left(standing) and not standing.last_resort:
+                self._count_unretried()
             return
         if _bench_seconds(failure) is None:
             standing.not_before = self._rested_at(attempt, now)
@@ -850,7 +874,7 @@ class Dispatch:
         if attempt.way is Way.CONTINUATION and failure.kind in _PREFILL_REFUSED:
             self._refused_prefill(attempt)
         elif stays or not self._can_go_on(attempt, failure, shown):
-            self._verdict = GiveUp(self._interrupted())
+            self._verdict = GiveUp(self._interrupted(now))
         else:
             if attempt is self._speaker:
                 self._start_over(attempt.member, now)

@@ -23,6 +23,13 @@ class Feature(StrEnum):
     REASONING = "reasoning"
 
 
+class Refusal(StrEnum):
+    """What some models answer with an error where others heed it: both are left out of their requests."""
+
+    SAMPLING = "sampling"
+    THINKING_BUDGET = "thinking-budget"
+
+
 class Tokenizer(StrEnum):
     """Families of models that cut texts into tokens alike."""
 
@@ -48,7 +55,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One model's. Limits are in tokens; `supports` are the only features that it takes.
+    """One model's. Limits are in tokens; `supports` are the only features that it takes,
+    `refuses` are words that are left out of requests to it.
 
     Facts()                                             # nothing is known
     Facts(context_limit=8000, supports=frozenset())     # text alone, and not much of it
@@ -59,6 +67,7 @@ class Facts:
     supports: frozenset[Feature] | None = None
     price: Price | None = None
     tokenizer: Tokenizer | None = None
+    refuses: frozenset[Refusal] = frozenset()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Facts:
@@ -70,6 +79,7 @@ class Facts:
             supports=None if supports is None else frozenset(map(Feature, supports)),
             price=None if price is None else Price(**price),
             tokenizer=None if tokenizer is None else Tokenizer(tokenizer),
+            refuses=frozenset(map(Refusal, values.get("refuses") or ())),
         )
 
     def takes(self, feature: Feature) -> bool:

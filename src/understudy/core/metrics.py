@@ -12,7 +12,11 @@ from understudy.errors import FailureKind, SkipReason
 
 
 class MemberMetrics:
-    """One member's attempts since start."""
+    """One member's attempts since start.
+
+    Of them, `recovered` went on with an answer that another one had broken off, `hedged` were made beside a
+    late one, `lost` were ended because another one was faster.
+    """
 
     __slots__ = (
         "by_kind",
@@ -20,10 +24,13 @@ class MemberMetrics:
         "estimated_tokens",
         "failures",
         "first_content",
+        "hedged",
         "input_tokens",
         "latency",
+        "lost",
         "malformed_events",
         "output_tokens",
+        "recovered",
         "refused",
         "refused_by_kind",
         "requests",
@@ -39,6 +46,9 @@ class MemberMetrics:
         self.timeouts = 0
         self.refused = 0
         self.cancelled = 0
+        self.recovered = 0
+        self.hedged = 0
+        self.lost = 0
         self.by_kind: dict[FailureKind, int] = {}
         self.refused_by_kind: dict[FailureKind, int] = {}
         self.skips: dict[SkipReason, int] = {}
@@ -86,9 +96,22 @@ class MemberMetrics:
 
 
 class PoolMetrics:
-    """One pool's requests since start."""
+    """One pool's requests since start.
 
-    __slots__ = ("answered", "cancelled", "failed", "failed_over", "hedged", "recovered", "requests")
+    `recovered` are breaks that somebody went on after, `unretried` requests that the retry budget kept from
+    asking a backend again.
+    """
+
+    __slots__ = (
+        "answered",
+        "cancelled",
+        "failed",
+        "failed_over",
+        "hedged",
+        "recovered",
+        "requests",
+        "unretried",
+    )
 
     def __init__(self) -> None:
         self.requests = 0
@@ -98,6 +121,7 @@ class PoolMetrics:
         self.failed_over = 0
         self.recovered = 0
         self.hedged = 0
+        self.unretried = 0
 
     @property
     def in_flight(self) -> int:

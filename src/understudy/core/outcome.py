@@ -77,9 +77,9 @@ class Failure:
     `status` is the HTTP status, None where none came; `in_stream` is true when the error came
     inside a 200 body or stream. `retry_after` is in seconds from arrival. `body` is the upstream's
     error body. `terminal` matters to `empty` alone: the answer ended with a terminal marker.
-    `drop_field` names what of the request to leave out: a field the backend does not know, or state that it
-    cannot read. Where that can be done, the backend is asked once more. `param` is the caller's field that is
-    to blame, where one is known.
+    `drop_field` names what of the request to leave out: a field that the backend refuses, or state that it
+    cannot read. Where that can be done, the backend is asked once more; and it is not told again if
+    `drop_always`. `param` is the caller's field that is to blame, where one is known.
     """
 
     kind: FailureKind
@@ -90,6 +90,7 @@ class Failure:
     in_stream: bool = False
     terminal: bool = False
     drop_field: str | None = None
+    drop_always: bool = False
     param: str | None = None
 
     @property

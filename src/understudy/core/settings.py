@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from understudy.core.error_rules import ErrorRule
-from understudy.core.facts import Facts, Feature, Tokenizer
+from understudy.core.facts import Facts, Feature, Refusal, Tokenizer
 from understudy.core.shapes import (
     BASE_URL,
     TEXT,
@@ -424,6 +424,14 @@ REGISTRY: tuple[Setting, ...] = (
         default_words=_BY_MODEL,
     ),
     Setting(
+        "refuses",
+        Words(tuple(map(str, Refusal))),
+        Scope.MEMBER,
+        "What the model answers with an error, and is left out of requests to it: `sampling` (temperature, "
+        "top_p, top_k, penalties), `thinking-budget` (it thinks adaptively instead).",
+        default_words=_BY_MODEL,
+    ),
+    Setting(
         "price",
         Amounts(("input", "output", "cached_input", "cache_write")),
         Scope.MEMBER,
@@ -478,7 +486,7 @@ REGISTRY: tuple[Setting, ...] = (
 )
 
 
-FACTS = ("context-limit", "max-output", "supports", "price", "tokenizer")
+FACTS = ("context-limit", "max-output", "supports", "refuses", "price", "tokenizer")
 """The settings that tell what a member's model is like."""
 
 

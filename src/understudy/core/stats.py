@@ -123,7 +123,8 @@ class BackendStats:
 
     `load_ms` is the expected time to the first content, under policy fastest; `patience_ms` how long it is
     waited for, by the largest prompt in tokens, where the clock is adaptive; `exhausted_ms` how long its
-    provider's limit is used up.
+    provider's limit is used up. Of its attempts, `recovered` went on with an answer that had broken off,
+    `hedged` were made beside a late one, `lost` were slower than another.
     """
 
     name: str
@@ -156,6 +157,9 @@ class BackendStats:
     exhausted_ms: float = 0.0
     ceilings: tuple[CeilingStats, ...] = ()
     slow_start: SlowStartStats | None = None
+    recovered: int = 0
+    hedged: int = 0
+    lost: int = 0
     patience_ms: tuple[tuple[int, float], ...] = ()
 
     @property
@@ -196,6 +200,9 @@ class BackendStats:
             exhausted_ms=_milliseconds(max(0.0, member.health.exhausted_until - now)) or 0.0,
             ceilings=CeilingStats.of(member, now),
             slow_start=SlowStartStats.of(member, now),
+            recovered=metrics.recovered,
+            hedged=metrics.hedged,
+            lost=metrics.lost,
             patience_ms=_patience(member, now),
         )
 
@@ -228,6 +235,9 @@ class BackendStats:
             "exhausted_ms": self.exhausted_ms,
             "ceilings": {ceiling.key: ceiling.to_dict() for ceiling in self.ceilings},
             "slow_start": None if self.slow_start is None else self.slow_start.to_dict(),
+            "recovered": self.recovered,
+            "hedged": self.hedged,
+            "lost": self.lost,
             "patience_ms": {str(size): limit for size, limit in self.patience_ms},
             "circuit_breaker": self.circuit_breaker.to_dict(),
         }
@@ -235,7 +245,11 @@ class BackendStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """One pool: its requests, and every member in the profile's order, untried ones too."""
+    """One pool: its requests, and every member in the profile's order, untried ones too.
+
+    `recovered` are breaks that somebody went on after, `hedged` requests that were made twice at once,
+    `unretried` those that the retry budget kept from asking a backend again.
+    """
 
     profile: str
     policy: str
@@ -247,6 +261,9 @@ class Stats:
     failed_over: int
     backends: tuple[BackendStats, ...]
     waiting: int = 0
+    recovered: int = 0
+    hedged: int = 0
+    unretried: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -259,6 +276,9 @@ class Stats:
             "in_flight": self.in_flight,
             "failed_over": self.failed_over,
             "waiting": self.waiting,
+            "recovered": self.recovered,
+            "hedged": self.hedged,
+            "unretried": self.unretried,
             "backends": {backend.name: backend.to_dict() for backend in self.backends},
         }
 
@@ -280,6 +300,9 @@ def stats(pool: Pool, now: float, instant: Instant) -> Stats:
         failed_over=metrics.failed_over,
         backends=tuple(BackendStats.of(member, now, pool, instant) for member in pool.members),
         waiting=len(pool.queue),
+        recovered=metrics.recovered,
+        hedged=metrics.hedged,
+        unretried=metrics.unretried,
     )
 
 
@@ -288,6 +311,7 @@ def _table(stats: Stats) -> list[str]:
         "Load Balancer Statistics",
         f"Profile: {stats.profile}",
         f"Total Requests: {stats.total_requests}",
+        *(f"{label}: {count}" for label, count in extra_results(stats) if count),
     ]
     lines += ["", "Backend Metrics:"]
     for backend in stats.backends:
@@ -295,6 +319,15 @@ def _table(stats: Stats) -> list[str]:
         lines += [f"    {label}: {value}" for label, value in backend_lines(backend)]
     lines += ["", "Circuit Breaker States:"]
     return lines + [f"  {backend.name}: {backend.circuit_breaker.state}" for backend in stats.backends]
+
+
+def extra_results(stats: Stats) -> list[tuple[str, int]]:
+    """What is worth a line where it is not nought."""
+    return [
+        ("Recovered", stats.recovered),
+        ("Hedged", stats.hedged),
+        ("Not Asked Again", stats.unretried),
+    ]
 
 
 def backend_lines(backend: BackendStats) -> list[tuple[str, str]]:
@@ -326,6 +359,9 @@ def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
         ("First Content p95", _shown(first) if first is not None else ""),
         ("Serving Rate", f"{backend.serving_rate:.0f}" if backend.serving_rate is not None else ""),
         ("Skipped", ", ".join(f"{reason} {count}" for reason, count in backend.skips.items())),
+        ("Recovered", str(backend.recovered or "")),
+        ("Hedged", str(backend.hedged or "")),
+        ("Lost", str(backend.lost or "")),
         ("Malformed Events", str(backend.malformed_events or "")),
         ("Benched For", _shown(bench) if bench else ""),
         ("Limit Used Up For", _shown(exhausted) if exhausted else ""),

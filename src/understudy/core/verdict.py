@@ -62,13 +62,13 @@ def failed(
     leaf = RequestRejected if rejected else AllBackendsFailed
     retryable = any(RULES[cause.kind].transient for cause in causes)
     listed = "; ".join(f"{cause.backend}: {cause.message}" for cause in causes)
-    returns = [soonest_return(pool, fit, now, demand), least] if retryable or not rejected else []
+    returns = returns_after(pool, fit, now, least, demand) if retryable or not rejected else None
     error = leaf(
         f"The request was rejected: {listed}" if rejected else f"All backends failed: {listed}",
         causes=causes,
         trail=trail,
         retryable=retryable,
-        retry_after=max((instant for instant in returns if instant is not None), default=None),
+        retry_after=returns,
     )
     error.__cause__ = cause_error(first)
     return error
@@ -105,7 +105,11 @@ def too_late(limit: float, causes: Sequence[Cause], trail: Sequence[TrailEntry])
 
 
 def interrupted(
-    broke: Cause, since: Sequence[Cause], causes: Sequence[Cause], trail: Sequence[TrailEntry]
+    broke: Cause,
+    since: Sequence[Cause],
+    causes: Sequence[Cause],
+    trail: Sequence[TrailEntry],
+    retry_after: float | None = None,
 ) -> StreamInterrupted:
     """`broke` is why the answer broke off, `since` why nobody could go on with it."""
     listed = "".join(f"; {cause.backend} could not go on: {cause.message}" for cause in since)
@@ -114,9 +118,18 @@ def interrupted(
         causes=causes,
         trail=trail,
         retryable=True,
+        retry_after=retry_after,
     )
     error.__cause__ = cause_error(broke)
     return error
+
+
+def returns_after(
+    pool: Pool, fit: Fit | None, now: float, least: float | None, demand: Demand = UNKNOWN
+) -> float | None:
+    """How long the caller should stay away: until somebody can be asked, and no less than `least`."""
+    returns = (soonest_return(pool, fit, now, demand), least)
+    return max((seconds for seconds in returns if seconds is not None), default=None)
 
 
 def soonest_return(pool: Pool, fit: Fit | None, now: float, demand: Demand = UNKNOWN) -> float | None:

@@ -9,7 +9,7 @@
               | "3x"           for three attempts
               | "for 60s"      until so long after its first attempt
               | "capacity 2"   503 when more than so many of its requests are being answered
-              | "when stream" | "when unary" | "when usage" | "when reused"
+              | "when stream" | "when unary" | "when usage" | "when sampling" | …
 
 1. Every attempt uses one step up, whether or not the step's qualifiers let it be played; an
    attempt that a qualifier spares is answered fine.
@@ -26,14 +26,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from understudy.faults.plan import Plan, Plans
 from understudy.faults.vocabulary import WORDS
 from understudy.faults.word import ScriptError, Word, count, duration, nearest, positive
 
-Occasion = Literal["stream", "unary", "usage", "reused", "prefill"]
-OCCASIONS: tuple[Occasion, ...] = ("stream", "unary", "usage", "reused", "prefill")
+Occasion = Literal["stream", "unary", "usage", "reused", "prefill", "sampling", "limit", "budget"]
+OCCASIONS: tuple[Occasion, ...] = get_args(Occasion)
 
 
 @dataclass(frozen=True, slots=True)

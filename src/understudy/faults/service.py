@@ -33,6 +33,7 @@ from understudy.faults.script import Occasion
 from understudy.faults.word import ScriptError
 
 DEFAULT_MODEL = "gpt-understudy"
+SAMPLING = frozenset(("temperature", "top_p", "top_k", "topP", "topK"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +169,20 @@ class Service:
     def _cue(self, prompter: Prompter, exchange: Exchange, call: Call) -> Cue:
         if MOVED in exchange.http.path:
             return self._fine
-        occasions: set[Occasion] = {"stream" if call.stream else "unary"}
-        if call.include_usage:
-            occasions.add("usage")
-        if call.prefill:
-            occasions.add("prefill")
-        if exchange.request.reused:
-            occasions.add("reused")
+        body = exchange.request.body
+        given: dict[Occasion, bool] = {
+            "stream": call.stream,
+            "unary": not call.stream,
+            "usage": call.include_usage,
+            "prefill": bool(call.prefill),
+            "reused": exchange.request.reused,
+            "sampling": _samples(body),
+            "limit": "max_tokens" in body,
+            "budget": "budget_tokens" in _parts(body, "thinking"),
+        }
+        occasions = frozenset(occasion for occasion, is_given in given.items() if is_given)
         # In the script's own time, which the time scale makes pass faster.
-        return prompter.take(exchange.request.arrived / self._time_scale, frozenset(occasions))
+        return prompter.take(exchange.request.arrived / self._time_scale, occasions)
 
     async def _play(self, exchange: Exchange, call: Call, cue: Cue) -> bool:
         plan = cue.plans[exchange.format]
@@ -204,6 +210,16 @@ class Service:
 
 def _problem(status: int, message: str) -> bytes:
     return whole_response(status, openai_chat.error_body(message, status=status))
+
+
+def _samples(body: Mapping[str, Any]) -> bool:
+    """Does a request say how to draw lots? Gemini's say so in a place of their own."""
+    return not SAMPLING.isdisjoint((*body, *_parts(body, "generationConfig")))
+
+
+def _parts(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    parts = body.get(name)
+    return parts if isinstance(parts, dict) else {}
 
 
 def _body(data: bytes) -> Any:

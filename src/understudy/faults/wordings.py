@@ -472,6 +472,61 @@ _ROWS = (
         ),
     ),
     Wording(
+        "openai-temperature",
+        400,
+        "OpenAI: the model takes no other temperature than its own",
+        _openai(
+            "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) "
+            "value is supported.",
+            "invalid_request_error",
+            "unsupported_value",
+            "temperature",
+        ),
+    ),
+    Wording(
+        "openai-limit",
+        400,
+        "OpenAI: the limit by its other name",
+        _openai(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+            "'max_completion_tokens' instead.",
+            "invalid_request_error",
+            "unsupported_parameter",
+            "max_tokens",
+        ),
+    ),
+    Wording(
+        "unrecognized-argument",
+        400,
+        "a field it does not know, as Azure and older servers say it",
+        _openai("Unrecognized request argument supplied: temperature", "invalid_request_error"),
+    ),
+    Wording(
+        "anthropic-temperature",
+        400,
+        "Anthropic: the model has no temperature",
+        _anthropic("`temperature` is deprecated for this model.", "invalid_request_error"),
+    ),
+    Wording(
+        "anthropic-two",
+        400,
+        "Anthropic: one of two, not both",
+        _anthropic(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+            "invalid_request_error",
+        ),
+    ),
+    Wording(
+        "anthropic-budget",
+        400,
+        "Anthropic: the model itself decides how much it thinks",
+        _anthropic(
+            '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+            '"output_config.effort" to control thinking behavior.',
+            "invalid_request_error",
+        ),
+    ),
+    Wording(
         "stream-options",
         400,
         "a provider that cannot tell usage in streams",

@@ -120,6 +120,8 @@ def _trails() -> dict[str, Schema]:
         "left_out": _list(_TEXT),
         "answer_limit": _COUNT,
         "recovery": _TEXT,
+        "hedge": _const(True),
+        "lost": _const(True),
         "patience_ms": _AMOUNT,
     }
     return {
@@ -149,7 +151,8 @@ def _trails() -> dict[str, Schema]:
 
 def _stats() -> dict[str, Schema]:
     some = {"type": ["number", "null"], "minimum": 0}
-    pool = ("total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over", "waiting")
+    results = ("total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over", "waiting")
+    pool = (*results, "recovered", "hedged", "unretried")
     return {
         "AllStats": _whole(profiles=_map(named("Stats"))),
         "Stats": _whole(
@@ -172,7 +175,8 @@ def _stats() -> dict[str, Schema]:
 
 
 def _backend() -> Schema:
-    attempts = ("requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight")
+    results = ("requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight")
+    attempts = (*results, "recovered", "hedged", "lost")
     tokens = ("tokens", "input_tokens", "output_tokens", "estimated", "malformed_events")
     some = {"type": ["number", "null"], "minimum": 0}
     return _whole(

@@ -46,6 +46,7 @@ from understudy.wire.anthropic_request import MAX_TOKENS
 from understudy.wire.chat import ChatRequest
 from understudy.wire.dialect import ClientRequest
 from understudy.wire.needs import own_limit, suited_params
+from understudy.wire.unwanted import refused_by
 
 Messages = Sequence[Mapping[str, Any]]
 TransportName = Literal["aiohttp", "pyreqwest"]
@@ -337,10 +338,13 @@ def _member_settings(
 
 def _params(slot: MemberSlot, member: StandardProfile, profile: PoolProfile) -> dict[str, Any]:
     """What fills the gaps of a request to this member, as its model can take it."""
-    layers = profile.layers(slot)
-    facts = Facts.of({key: layers.value(key) for key in FACTS})
     unasked = MAX_TOKENS if member.wire_format is WireName.ANTHROPIC else 0
-    return suited_params(profile.params(slot), facts, unasked)
+    return suited_params(profile.params(slot), _facts(slot, profile), unasked)
+
+
+def _facts(slot: MemberSlot, profile: PoolProfile) -> Facts:
+    layers = profile.layers(slot)
+    return Facts.of({key: layers.value(key) for key in FACTS})
 
 
 def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
@@ -356,6 +360,7 @@ def _backend(slot: MemberSlot, profile: PoolProfile) -> Backend:
         asks_usage=member.knows_stream_usage,
         ca_file=None if member.ca_file is None else str(member.ca_file),
         continuation=member.alias.continuation,
+        unwanted=refused_by(_facts(slot, profile)),
     )
 
 

@@ -252,6 +252,21 @@ OF_PROFILE: tuple[Figure[ServedPool], ...] = (
         lambda at: at.pool.metrics.failed_over,
     ),
     Figure(
+        "understudy_requests_recovered_total",
+        "Breaks after content that another attempt went on after.",
+        lambda at: at.pool.metrics.recovered,
+    ),
+    Figure(
+        "understudy_requests_hedged_total",
+        "Requests that were made of a second backend, because the first was late.",
+        lambda at: at.pool.metrics.hedged,
+    ),
+    Figure(
+        "understudy_requests_unretried_total",
+        "Requests that the retry budget kept from asking a backend again.",
+        lambda at: at.pool.metrics.unretried,
+    ),
+    Figure(
         "understudy_requests_inside",
         "Requests that have a place, of the profile's --max-concurrent.",
         lambda at: at.inside,
@@ -276,6 +291,21 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
         "understudy_attempt_timeouts_total",
         "Failures of the kind timeout.",
         lambda at: at.counts.timeouts,
+    ),
+    Figure(
+        "understudy_attempts_recovered_total",
+        "Attempts that went on with an answer that another one had broken off.",
+        lambda at: at.counts.recovered,
+    ),
+    Figure(
+        "understudy_attempts_hedged_total",
+        "Attempts that were made beside a late one.",
+        lambda at: at.counts.hedged,
+    ),
+    Figure(
+        "understudy_attempts_lost_total",
+        "Cancelled attempts that another one was faster than.",
+        lambda at: at.counts.lost,
     ),
     Figure(
         "understudy_skips_total",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeGuard
@@ -16,6 +16,7 @@ from understudy.wire.chat import ChatChunk, ChatRequest
 from understudy.wire.dialect import BadRequest, ClientRequest
 from understudy.wire.state import FIELD
 from understudy.wire.thoughts import readable, without_state
+from understudy.wire.unwanted import BUDGET, without
 
 Request = ChatRequest | ClientRequest
 """In neutral words, or in those of the client it came from."""
@@ -119,8 +120,8 @@ class Backend:
     `base_url` has no slash at its end. `origin` tells it from backends of the same format elsewhere.
 
     `defaults` fill what the request leaves out. `continuation` are fields that tell it to go on with a
-    prefilled answer. `asks_usage`: ask for usage in streams; turned off for good when the backend refuses to
-    know the field.
+    prefilled answer. `asks_usage`: ask for usage in streams. `unwanted` are fields that it never hears of,
+    because it is known to refuse them (`wire.unwanted`), or was found to.
     """
 
     __slots__ = (
@@ -135,6 +136,7 @@ class Backend:
         "name",
         "origin",
         "secrets",
+        "unwanted",
     )
 
     def __init__(
@@ -149,6 +151,7 @@ class Backend:
         asks_usage: bool = True,
         ca_file: str | None = None,
         continuation: Mapping[str, Any] | None = None,
+        unwanted: Collection[str] = (),
     ) -> None:
         self.name = name
         self.format = wire_format
@@ -161,6 +164,7 @@ class Backend:
         self.asks_usage = asks_usage
         self.ca_file = ca_file
         self.continuation = continuation or {}
+        self.unwanted = frozenset(unwanted)
 
     def __repr__(self) -> str:
         return f"<Backend {self.name}, {self.model} at {self.base_url}>"
@@ -169,8 +173,23 @@ class Backend:
         """Where requests go."""
         return self.base_url + self.format.path(self.model, stream)
 
-    def encode(self, request: Request, *, stream: bool) -> bytes:
-        """The request's body; raises `UnwritableRequest` where the format cannot say it, or JSON cannot."""
+    def encode(
+        self, request: Request, *, stream: bool, besides: Collection[str] = ()
+    ) -> tuple[bytes, tuple[str, ...]]:
+        """The request's body, and which fields it lacks because the backend does not want them.
+
+        `besides` are unwanted this time. Raises `UnwritableRequest` where the format cannot say it, or JSON
+        cannot.
+        """
+        body = self._written(request, stream)
+        unwanted = self.unwanted.union(besides)
+        return without(body, unwanted) if unwanted else (body, ())
+
+    def refuses(self, names: Collection[str]) -> None:
+        """It was found to answer without them, and not with them."""
+        self.unwanted = self.unwanted.union(names)
+
+    def _written(self, request: Request, stream: bool) -> bytes:
         try:
             return self._encode(request, stream)
         except BadRequest as error:
@@ -189,7 +208,8 @@ class Backend:
             return native.left_out_native(request.fields)
         try:
             untold = request.left_out if isinstance(request, ClientRequest) else ()
-            return (*untold, *self.format.left_out(self._readable(_neutral(request)), self.defaults))
+            chat = self._readable(_neutral(request))
+            return (*untold, *self.format.left_out(chat, self._defaults(chat)))
         except (BadRequest, TypeError, ValueError):
             return ()
 
@@ -243,13 +263,22 @@ class Backend:
                 include_usage=include_usage,
                 defaults=self.defaults,
             )
+        chat = self._readable(_neutral(request))
         return self.format.encode_request(
-            self._readable(_neutral(request)),
+            chat,
             model=self.model,
             stream=stream,
             include_usage=include_usage,
-            defaults=self.defaults,
+            defaults=self._defaults(chat),
         )
+
+    def _defaults(self, chat: ChatRequest) -> Mapping[str, Any]:
+        """Who takes no budget for its thoughts is asked for them in its own way, where any are wanted."""
+        if self.format.NAME != "anthropic" or BUDGET not in self.unwanted:
+            return self.defaults
+        if chat.fields.get("reasoning_effort") in (None, "none"):
+            return self.defaults
+        return {**self.defaults, "thinking": {"type": "adaptive"}}
 
 
 def _check_numbers(fields: Mapping[str, Any]) -> None:

@@ -12,10 +12,12 @@
 4. An end without a marker is a failure: `empty` or `reset` before content, `truncated` after it.
 5. An answer without content is `empty`, unless its finish reason explains it (a policy stop, a length).
 6. The status decides a refusal's kind, its body refines it; at most 64 KiB and 2 s of it are read.
-7. What the backend refuses the request for is left out, if that mends it, and the backend is asked once more
-   within the attempt: a field that we added, for good; state that it cannot read (`wire.state`), this time.
+7. What the backend refuses the request for is left out, if it may be and is there, and the backend is asked
+   once more within the attempt, `REPAIRS` times at most: state that it cannot read (`wire.state`), this time;
+   a field (`wire.unwanted`) for good, once the request was taken without it.
 8. The request goes out as the member's model can take it (`wire.needs.suited`). What is left out of it, by
-   that or because the member's format has no word for it, is noted in the attempt.
+   that, because the member's format has no word for it or because it is known to refuse it, is noted in the
+   attempt.
 9. An attempt that goes on with a broken answer is read through a seam (`wire.seam`): what the caller has
    already does not go out again. Until something new has come, its deadline is the recovery's.
 10. An attempt that fails ends after what came before has been handed out: until then it is not known
@@ -27,6 +29,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -54,11 +57,13 @@ from understudy.wire.refusal import classify
 from understudy.wire.seam import Mismatch, Seam
 from understudy.wire.state import FIELD
 from understudy.wire.tokens import estimate
+from understudy.wire.unwanted import UNNAMED
 
 UNARY_LIMIT = 64 * 1024 * 1024
 ERROR_BODY_LIMIT = 64 * 1024
 ERROR_BODY_SECONDS = 2.0
 LINGER = 1.0
+REPAIRS = 4
 SHORT = 100
 LOST = Abandoned("another backend was faster", lost=True)
 
@@ -89,6 +94,8 @@ class Exchange:
         "_overdue",
         "_paused",
         "_progress",
+        "_refused_always",
+        "_repairs",
         "_request",
         "_response",
         "_seam",
@@ -129,6 +136,8 @@ class Exchange:
         self._deadline = deadline
         self._progress = progress
         self._seam = seam
+        self._repairs: list[str] = []  # what was left out after it was refused
+        self._refused_always: list[str] = []
         self._response: HttpResponse | None = None
         self._content: ContentDecoder | None = None
         self._decoder: StreamDecoder | None = None
@@ -179,34 +188,48 @@ class Exchange:
     async def _open_and_read(self) -> list[ChatChunk] | None:
         """None if the attempt has ended, or is to be made again."""
         try:
-            left_out = self._backend.left_out(self._request)
-            self._attempt.left_out = tuple(dict.fromkeys(self._attempt.left_out + left_out))
+            self._note_left_out(self._backend.left_out(self._request))
             response = await self._send_once()
         except UnwritableRequest as error:
             return self._ended(Failure(FailureKind.UNFIT, str(error), param=error.param))
         if not 200 <= response.status < 300 or response.status in (204, 205):
             return self._refused(await self._refusal(response))
+        if self._refused_always:
+            self._backend.refuses(self._refused_always)
         self._note_limits(response)
         self._content = ContentDecoder(response.headers.get("content-encoding"))
         return await (self._read_first(response) if self._attempt.stream else self._read_unary(response))
 
     def _refused(self, failure: Failure) -> list[ChatChunk] | None:
         """`_ended`, unless what was refused can be left out (rule 7)."""
-        if failure.drop_field is None or not self._leave_out(failure.drop_field):
+        field = failure.drop_field
+        if field is None or len(self._repairs) == REPAIRS or not self._leave_out(field):
             return self._ended(failure)
-        dropped = self._attempt.dropped_field
-        self._attempt.dropped_field = f"{dropped}, {failure.drop_field}" if dropped else failure.drop_field
+        self._repairs.append(field)
+        if failure.drop_always:
+            self._refused_always.append(field)
+        self._attempt.dropped_field = ", ".join(self._repairs)
         self._begin_anew()
         return None
 
     def _leave_out(self, field: str) -> bool:
-        """Is there anything to leave out?"""
+        """Is there anything to leave out, that was not left out yet?"""
+        if field in self._repairs:
+            return False
         if field == FIELD:
             stateless = self._backend.stateless(self._request)
             self._request = stateless or self._request
             return stateless is not None
-        asked, self._backend.asks_usage = self._backend.asks_usage, False
-        return asked
+        return field in self._body({field})[1]
+
+    def _body(self, besides: Iterable[str] = ()) -> tuple[bytes, tuple[str, ...]]:
+        unwanted = {*self._repairs, *besides} - {FIELD}
+        return self._backend.encode(self._request, stream=self._attempt.stream, besides=unwanted)
+
+    def _note_left_out(self, names: Iterable[str]) -> None:
+        told = UNNAMED.union(self._repairs)
+        more = (name for name in names if name not in told)
+        self._attempt.left_out = tuple(dict.fromkeys((*self._attempt.left_out, *more)))
 
     def _begin_anew(self) -> None:
         """As if nothing had come yet."""
@@ -218,10 +241,12 @@ class Exchange:
 
     async def _send_once(self) -> HttpResponse:
         attempt, backend = self._attempt, self._backend
+        body, unwanted = self._body()
+        self._note_left_out(unwanted)
         request = HttpRequest(
             url=backend.url_for(stream=attempt.stream),
             headers=backend.headers_for(self._request),
-            body=backend.encode(self._request, stream=attempt.stream),
+            body=body,
             connect_timeout=attempt.settings.timeouts.connect,
             ca_file=backend.ca_file,
         )

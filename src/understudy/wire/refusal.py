@@ -11,8 +11,9 @@
   format's own words leave no doubt, its decoder says the kind, and only a user's rules come before it.
 - When to come back is said by the headers, else by the body (`wire.retry_after`).
 - Messages are one short line for people; bodies are cut at 64 KiB; keys in both are masked.
-- A 400 that names a field which we added on our own account asks for it to be dropped. A row may ask for
-  something to be dropped too: the state that this backend can't read.
+- A 400 that names a field which the request may do without (`wire.unwanted`) asks for it to be dropped; so
+  does one that mentions `stream_options` at all, because that is ours. A row may ask for something to be
+  dropped too: the state that this backend can't read.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from understudy.wire.complaint import Complaint, read, read_value
 from understudy.wire.masking import mask, mask_bytes
 from understudy.wire.retry_after import retry_after, retry_delay
 from understudy.wire.state import FIELD
+from understudy.wire.unwanted import Unwanted, named
 
 __all__ = ["TABLE", "Row", "classify", "classify_error_object", "mask", "retry_after"]
 
@@ -80,6 +82,7 @@ _CONTEXT = FailureKind.CONTEXT_LENGTH
 _FILTER = FailureKind.CONTENT_FILTER
 _UNFIT = FailureKind.UNFIT
 
+_OURS = "stream_options"
 _BAD = (400, 422)
 _LONG = (400, 413, 422)
 _UNPAID = (400, 403, 429)
@@ -277,28 +280,27 @@ def classify(
     *,
     wall: float,
     rules: Sequence[ErrorRule] = (),
-    asked_fields: Collection[str] = ("stream_options",),
     secrets: Sequence[str] = (),
 ) -> Failure:
     """What a status other than 2xx (or a 204) means.
 
     `headers` have lower-case names, `body` may be cut short; `wall` is the arrival in seconds since
-    1970. `asked_fields` are the request fields that we added ourselves, `secrets` the keys in use.
+    1970. `secrets` are the keys in use.
     """
     text = body[:BODY_LIMIT].decode(errors="replace")
     complaint = read(text)
     row = _row_of(status, complaint)
     ruled = _ruled(rules, status, text)
     kind = ruled or (row.kind if row else _kind_of_status(status))
+    dropped, always = _dropped(kind, status, complaint, text, row, ruled)
     return Failure(
         kind=kind,
         message=_message(status, mask(complaint.summary[:SUMMARY_LIMIT], secrets)),
         status=status,
         retry_after=_wait(kind, retry_after(headers, wall=wall), text),
         body=mask_bytes(body[:BODY_LIMIT], secrets) or None,
-        drop_field=_unknown_field(status, text, asked_fields)
-        if kind is FailureKind.INVALID_REQUEST
-        else _dropped(row, ruled),
+        drop_field=dropped,
+        drop_always=always,
     )
 
 
@@ -319,6 +321,7 @@ def classify_error_object(
     row = None if kind else _row_of(status, complaint)
     ruled = _ruled(rules, status, body.decode())
     kind = ruled or kind or (row.kind if row else _kind_of_status(status))
+    dropped, always = _dropped(kind, status, complaint, body[:BODY_LIMIT].decode(), row, ruled)
     return Failure(
         kind=kind,
         message=_message(complaint.status, mask(complaint.summary[:SUMMARY_LIMIT], secrets))
@@ -327,7 +330,8 @@ def classify_error_object(
         retry_after=_wait(kind, None, body[:BODY_LIMIT].decode(errors="replace")),
         body=mask_bytes(body[:BODY_LIMIT], secrets),
         in_stream=True,
-        drop_field=_dropped(row, ruled),
+        drop_field=dropped,
+        drop_always=always,
     )
 
 
@@ -352,9 +356,18 @@ def _row_of(status: int | None, complaint: Complaint) -> Row | None:
     return next((row for row in TABLE if row.matches(status, complaint)), None)
 
 
-def _dropped(row: Row | None, ruled: FailureKind | None) -> str | None:
-    """What the row asks for, where no rule of the user's has decided otherwise."""
-    return None if row is None or ruled else row.drops
+def _dropped(
+    kind: FailureKind,
+    status: int | None,
+    complaint: Complaint,
+    text: str,
+    row: Row | None,
+    ruled: FailureKind | None,
+) -> Unwanted | tuple[None, bool]:
+    """What is to be left out: of what a row asks for, nothing if a rule of the user's decided otherwise."""
+    if kind is FailureKind.INVALID_REQUEST:
+        return _unwanted(status, complaint, text) or (None, False)
+    return (None, False) if row is None or ruled or row.drops is None else Unwanted(row.drops, always=False)
 
 
 def _kind_of_status(status: int | None) -> FailureKind:
@@ -367,10 +380,12 @@ def _kind_of_status(status: int | None) -> FailureKind:
     return _KIND_OF_STATUS.get(status, FailureKind.INVALID_REQUEST)
 
 
-def _unknown_field(status: int, text: str, asked_fields: Collection[str]) -> str | None:
+def _unwanted(status: int | None, complaint: Complaint, text: str) -> Unwanted | None:
     if status not in _BAD:
         return None
-    return next((field for field in asked_fields if field in text), None)
+    if _OURS in text:
+        return Unwanted(_OURS)
+    return named("\n".join(complaint.sentences), complaint.words, text)
 
 
 def _message(status: int | None, said: str) -> str:
