@@ -185,6 +185,29 @@ class TestEnd:
         walk.fails("server_error")
         walk.asks("c")
 
+    def test_the_error_tells_of_both_also_where_the_first_has_ended_the_walk(self) -> None:
+        set_up = stage("abc", on_network_errors=False)
+        walk = begun(set_up)
+        other = hedged(walk)
+        assert other is not None
+        walk.fails("reset")
+        walk.attempt = other
+        walk.fails("server_error")
+        error = walk.gives_up()
+        assert [cause.backend for cause in error.causes] == ["a", "b"]
+        assert error.trail == walk.dispatch.trail
+
+    @pytest.mark.parametrize("first", ["a", "b"])
+    def test_after_which_nobody_may_be_asked_nobody_is(self, first: str) -> None:
+        set_up = stage("abc", count=1)
+        walk = begun(set_up)
+        attempts = {"a": walk.running, "b": hedged(walk)}
+        kinds = {first: "content_filter", "ab".replace(first, ""): "reset"}
+        for name, kind in kinds.items():
+            walk.attempt = attempts[name]
+            walk.fails(kind)
+        walk.gives_up()
+
     def test_leaving_settles_both(self) -> None:
         set_up = stage()
         walk = begun(set_up)

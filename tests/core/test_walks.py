@@ -461,6 +461,7 @@ class WalksMachine(RuleBasedStateMachine):
             played.never_again.add(index)
         benches = outcome.retry_after is not None and outcome.kind in ("rate_limited", "server_error")
         left = played.attempts_by_member[index] - played.granted[index] < retry.count
+        left = left and self.pool.retries.allows(self.now, retry.budget)
         if not benches and (left or played.shown is not None):
             played.not_before[index] = self.now + retry.delay
         if outcome.kind == "context_length" and (retry.status_codes is None):

@@ -272,4 +272,4 @@ def test_who_takes_no_budget_thinks_adaptively_if_that_is_asked_for() -> None:
     amid_tools = ChatRequest(turns, {"reasoning_effort": "low"})
     assert encoded(made, amid_tools)["thinking"] == {"type": "adaptive"}
     assert "thinking" not in encoded(backend(ANTHROPIC), amid_tools)
-    assert "thinking" not in encoded(backend(unwanted={BUDGET}), request), "another format's"
+    assert "thinking" not in encoded(backend(unwanted={BUDGET}), amid_tools), "another format's"

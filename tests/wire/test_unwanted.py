@@ -111,6 +111,10 @@ class TestComplaint:
     def test_by_a_validators_path(self, body: object) -> None:
         assert dropped(refused(body, 422)) == ("seed", True)
 
+    def test_of_a_value_that_a_validator_refuses_stands(self) -> None:
+        told = {"type": "less_than_equal", "loc": ["body", "temperature"], "msg": "Input should be at most 1"}
+        assert refused({"detail": [told]}, 422).drop_field is None
+
     def test_a_path_into_messages_counts_for_what_they_may_do_without(self) -> None:
         def path(*steps: object) -> Failure:
             return refused({"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", *steps]}]})

@@ -4,7 +4,8 @@ The runtime calls `next_step`, carries it out, reports how that goes, up to `set
 
 Rules, in the order in which `next_step` looks at them:
 
-1. A verdict that a failure has already brought stands; the request's deadline ends the walk, and so
+1. A failure after which nobody may be asked ends the walk, whatever the other of two that ran at once
+   brought; the request's deadline ends the walk, and so
    does an attempt that it cut short.
 2. The backend that just failed is asked again where its failure's kind allows it and it has attempts
    left, after the back-off. A short Retry-After of the first-ranked member takes the back-off's place,
@@ -177,9 +178,10 @@ class Dispatch:
         "_demand",
         "_ended",
         "_fit",
-        "_hedged",
+        "_is_over",
         "_jitter",
         "_larger_than",
+        "_late",
         "_order",
         "_recorded",
         "_request_timeout",
@@ -189,7 +191,6 @@ class Dispatch:
         "_standings",
         "_steps",
         "_unretried",
-        "_verdict",
         "_waited",
         "_waiting_since",
         "began",
@@ -225,12 +226,12 @@ class Dispatch:
         self._recorded: set[tuple[int, SkipReason]] = set()
         self._causes: list[Cause] = []
         self._running: list[Attempt] = []
-        self._hedged = False
+        self._late: Attempt | None = None  # beside which a hedge was made
         self._shown: Shown | None = None
         self._speaker: Attempt | None = None  # whose content was shown last
         self._break: _Break | None = None
         self._again: Member | None = None
-        self._verdict: GiveUp | None = None
+        self._is_over = False
         self._blocked = False
         self._unretried = False
         self._cut_short = False
@@ -250,8 +251,8 @@ class Dispatch:
         if self._waiting_since is not None:
             self._waited += now - self._waiting_since
             self._waiting_since = None
-        if self._verdict is not None:
-            return self._verdict
+        if self._is_over:
+            return GiveUp(self._all_failed(now) if self._break is None else self._interrupted(now))
         if self._cut_short or self.deadline.passed(now):
             return GiveUp(self._too_late(now))
         if self._attempts and self._all_attempts_made():
@@ -283,7 +284,7 @@ class Dispatch:
     @property
     def is_recovering(self) -> bool:
         """Did the answer break off, and may somebody go on with it?"""
-        return self._break is not None and self._verdict is None
+        return self._break is not None and not self._is_over
 
     def time_asking(self, now: float) -> float:
         """Seconds spent on attempts, each up to its first content; those of two at once count once."""
@@ -322,7 +323,7 @@ class Dispatch:
     def hedge_at(self, attempt: Attempt, now: float) -> float | None:
         """When `hedge` is worth a call, if the attempt has said nothing until then (rule 16); None: never."""
         settings = self.pool.settings.hedge
-        if not settings.is_on or self._hedged or not self.stream or attempt.way is not None:
+        if not settings.is_on or self._late is not None or not self.stream or attempt.way is not None:
             return None
         if attempt.permit.probe:
             return now
@@ -338,7 +339,7 @@ class Dispatch:
         """A second attempt besides the late one; None if nobody may be asked."""
         settings = self.pool.settings
         within = late.permit.probe or self.pool.hedges.allows(now, settings.hedge.budget)
-        if self._hedged or not within or self._all_attempts_made() or self.deadline.passed(now):
+        if not within or self._late is not None or self._all_attempts_made() or self.deadline.passed(now):
             return None
         self._demand.takes_over = True
         for member in self._order:
@@ -354,7 +355,7 @@ class Dispatch:
         return eligibility.check(member, now, settings, self._larger_than, self._fit, self._demand) is None
 
     def _hedge(self, late: Attempt, member: Member, now: float) -> Attempt:
-        self._hedged = True
+        self._late = late
         self.pool.hedges.spend(now)
         self.pool.metrics.hedged += 1
         member.metrics.hedged += 1
@@ -368,8 +369,8 @@ class Dispatch:
 
         What another one's failure meant for the walk, that ran beside it, is of no account any more.
         """
-        self._verdict = self._again = None
-        self._blocked = False
+        self._again = None
+        self._is_over = self._blocked = False
         self._shown = shown
         self._speaker = attempt
 
@@ -831,10 +832,11 @@ class Dispatch:
         if self._shown is not None:
             self._broke_off(attempt, failure, self._shown, now, stays=stays)
         elif stays:
-            self._verdict = GiveUp(self._all_failed(now))
+            self._is_over = True
         else:
             self._plan_again(attempt, failure, now)
-            self._blocked = not self._next_allowed(attempt, failure)
+            stands = self._blocked and (attempt.is_hedge or attempt is self._late)
+            self._blocked = not self._next_allowed(attempt, failure) or stands
 
     def _plan_again(self, attempt: Attempt, failure: Failure, now: float) -> None:
         standing, again = self._judge(attempt, failure)
@@ -874,7 +876,7 @@ class Dispatch:
         if attempt.way is Way.CONTINUATION and failure.kind in _PREFILL_REFUSED:
             self._refused_prefill(attempt)
         elif stays or not self._can_go_on(attempt, failure, shown):
-            self._verdict = GiveUp(self._interrupted(now))
+            self._is_over = True
         else:
             if attempt is self._speaker:
                 self._start_over(attempt.member, now)
