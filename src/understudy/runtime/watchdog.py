@@ -72,8 +72,7 @@ class Watchdog:
             raise
         finally:
             self._task = None
-            if self._fired:
-                self._take_back(task)
+            self._take_back(task)
 
     def close(self) -> bool:
         """End the wait in progress; True if there was one."""
