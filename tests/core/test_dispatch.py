@@ -28,7 +28,7 @@ from understudy.core.events import (
     WaitingForCapacity,
 )
 from understudy.core.outcome import Abandoned, Success
-from understudy.core.settings import Timeouts
+from understudy.core.settings import Ceilings, Timeouts
 from understudy.errors import (
     AllBackendsFailed,
     AttemptEntry,
@@ -448,6 +448,25 @@ class TestNext:
         walk.asks("b")
         walk.fails("connect")
         walk.gives_up()
+
+    def test_and_with_room_for_what_this_request_asks(self) -> None:
+        stage = Stage("a", members={"a": {"ceilings": Ceilings(tokens=2000)}})
+        stage.begin(needs=Asking(tokens=300, answer_limit=300)).asks("a")
+        walk = stage.begin(needs=Asking(tokens=10, answer_limit=10))
+        walk.asks("a")
+        walk.fails("connect")
+        walk.rests(0.5)
+        walk.asks("a")
+
+    def test_the_error_tells_when_somebody_has_room_for_it(self) -> None:
+        stage = Stage("ab", members={"b": {"ceilings": Ceilings(takeovers=1)}})
+        first, second = stage.begin(), stage.begin()
+        for walk in (first, second):
+            walk.asks("a")
+        for walk in (first, second):
+            walk.settle(failure("rate_limited", retry_after=600.0))
+        first.asks("b")
+        assert second.gives_up().retry_after == pytest.approx(60.0, abs=1.0)  # minutes slide by the second
 
     def test_of_several_the_one_that_is_ready_first(self) -> None:
         stage = Stage("ab", count=3, breaker={"failure_threshold": 100})

@@ -11,7 +11,7 @@ from tests.core.stage import Stage, Walk
 from understudy.core.attempt import Attempt
 from understudy.core.events import Hedged
 from understudy.core.outcome import Abandoned, Success
-from understudy.core.settings import HedgeSettings
+from understudy.core.settings import Ceilings, HedgeSettings
 from understudy.errors import AllBackendsFailed, SkipReason
 
 MODEL = {"model": "m"}
@@ -98,6 +98,11 @@ class TestWho:
         walk.asks_in_turn("a")
         walk.asks("b")
         assert hedged(walk) is None
+
+    def test_nobody_who_may_take_over_no_more_in_this_minute(self) -> None:
+        set_up = stage("abc", budget=1.0, members={"b": {"ceilings": Ceilings(takeovers=1)}})
+        asked = [hedged(begun(set_up)) for _ in range(2)]
+        assert [attempt.member.name for attempt in asked if attempt] == ["b", "c"]
 
     def test_nobody_if_there_is_none(self) -> None:
         set_up = stage("ab")

@@ -30,7 +30,7 @@ def asked(dialect: Dialect, **fields: object) -> ClientRequest:
         {"input": "Hi"} if dialect is responses_client else {"messages": [{"role": "user", "content": "Hi"}]}
     )
     request = dialect.read_request(json.dumps({"model": "m", "stream": True, **prompt, **fields}).encode())
-    request.id, request.created = "req1", 1764031697
+    request.id, request.created = "req1", 1764099999  # another moment than the recordings'
     return request
 
 
@@ -220,7 +220,7 @@ class TestOpenai:
     def test_an_answer_without_its_date_keeps_ours(self) -> None:
         writer = openai_client.StreamWriter(asked(openai_client))
         writer.write([ChatChunk("x", raw=b'data: {"choices": []}\n\n')], native=True)
-        assert b'"created":1764031697' in writer.write([ChatChunk("y")], native=False)
+        assert b'"created":1764099999' in writer.write([ChatChunk("y")], native=False)
 
 
 class TestResponses:
