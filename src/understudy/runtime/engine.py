@@ -30,10 +30,10 @@ from understudy.runtime.backend import Backend, Request
 from understudy.runtime.exchange import Exchange
 from understudy.runtime.fan_out import FanOut
 from understudy.runtime.hold import Hold
-from understudy.runtime.patience import NotYet, Patience
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.runtime.race import Race, Runner
 from understudy.runtime.recovery import Told
+from understudy.runtime.vigil import NotYet, Vigil
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage
 from understudy.wire.needs import Needs
@@ -178,7 +178,6 @@ class Call:
         "_exchange",
         "_hold",
         "_keeps_text",
-        "_patience",
         "_paused",
         "_pausing_since",
         "_race",
@@ -186,6 +185,7 @@ class Call:
         "_running",
         "_speaker",
         "_told",
+        "_vigil",
         "_waits_since",
         "_watchdog",
         "backend",
@@ -209,8 +209,8 @@ class Call:
         self._recovers = stream and settings.scope != "off"
         self._hold = Hold.wanted(settings) if stream else None
         self._race: Race | None = None
-        self._patience: Patience[list[ChatChunk] | None] | None = None
-        self._waits_since = 0.0  # the caller does, if it is to be patient
+        self._vigil: Vigil[list[ChatChunk] | None] | None = None
+        self._waits_since = 0.0  # the caller does, if it is to be kept awake
         self._keeps_text = keeps_text
         self._told = Told(request, self.needs)
         self._paused = 0.0
@@ -283,7 +283,7 @@ class Call:
         dispatch = self._dispatch
         if dispatch is None:
             dispatch = self._dispatch = self._engine.begin(self)
-        if self._patience is not None:
+        if self._vigil is not None:
             self._waits_since = self._engine.clock.now()
         try:
             while (batch := await self._next(dispatch)) is not None:
@@ -311,7 +311,7 @@ class Call:
             self._watchdog.close()
             self._race.close()
             return True
-        is_attended = self._patience is None or self._patience.is_idle or self._patience.is_attended
+        is_attended = self._vigil is None or self._vigil.is_idle or self._vigil.is_attended
         if self._watchdog.close() and is_attended:
             return True
         self.leave()
@@ -355,10 +355,10 @@ class Call:
             if self._race is not None:
                 runner, batch = await self._run(self._race, dispatch)
                 attempt, exchange = runner.attempt, runner.exchange
-            elif self._patience is None:
+            elif self._vigil is None:
                 batch = await exchange.next_batch()
             else:
-                batch = await self._wait_patiently(self._patience, exchange, attempt)
+                batch = await self._wait_in_pieces(self._vigil, exchange, attempt)
         except Closed:
             raise
         except NotYet:
@@ -402,18 +402,18 @@ class Call:
         self._running, self._exchange, self._watchdog = runner
         self.backend = runner.attempt.member.name
 
-    async def _wait_patiently(
-        self, patience: Patience[list[ChatChunk] | None], exchange: Exchange, attempt: Attempt
+    async def _wait_in_pieces(
+        self, vigil: Vigil[list[ChatChunk] | None], exchange: Exchange, attempt: Attempt
     ) -> list[ChatChunk] | None:
         """Raises `NotYet` when the caller is to hear from us though nothing has arrived."""
         until = self._awake_until(attempt)
-        if until is None and patience.is_idle:
+        if until is None and vigil.is_idle:
             return await exchange.next_batch()
-        return await patience.wait(exchange.next_batch, until)
+        return await vigil.wait(exchange.next_batch, until)
 
-    def _be_patient(self) -> None:
-        if self._patience is None:
-            self._patience = Patience(self._engine.clock)
+    def _keep_vigil(self) -> None:
+        if self._vigil is None:
+            self._vigil = Vigil(self._engine.clock)
             self._waits_since = self._engine.clock.now()
 
     def _awake_until(self, attempt: Attempt) -> float | None:
@@ -452,7 +452,7 @@ class Call:
         runner = self._runner(attempt, dispatch, self._watchdog)
         self._is_run_by(runner)
         if self._hold is not None:
-            self._be_patient()
+            self._keep_vigil()
         late_at = dispatch.hedge_at(attempt, engine.clock.now())
         if late_at is not None:
             self._race = Race(engine.clock, runner, late_at)
@@ -508,7 +508,7 @@ class Call:
                 self._told.broke_off(attempt, exchange.usage)
             if not dispatch.is_recovering:
                 return None
-            self._be_patient()
+            self._keep_vigil()
             return []
         rest = self._hand_on(attempt, [] if hold is None else hold.rest(), dispatch)
         self._answered = True
@@ -546,8 +546,8 @@ class Call:
     def _leave(self, dispatch: Dispatch) -> None:
         if self._race is not None:
             self._race.leave(lost=False)
-        if self._patience is not None:
-            self._patience.leave()
+        if self._vigil is not None:
+            self._vigil.leave()
         if self._exchange is not None:
             self._exchange.abandon()
         dispatch.leave(self._engine.clock.now())

@@ -1,4 +1,4 @@
-"""Waiting in pieces: whoever waits may look up now and then, and what is waited for goes on.
+"""A vigil: whoever waits may look up now and then, and what is waited for goes on.
 
 1. What is waited for runs in a task of its own, one at a time. A wait that was cut short is taken up again
    where it was.
@@ -21,7 +21,7 @@ class NotYet(Exception):
     """The instant came first."""
 
 
-class Patience(Generic[T]):
+class Vigil(Generic[T]):
     """Waits for one thing after the other."""
 
     __slots__ = ("_clock", "_task", "is_attended")
@@ -32,7 +32,7 @@ class Patience(Generic[T]):
         self.is_attended = False  # somebody waits
 
     def __repr__(self) -> str:
-        return f"<Patience, {'waiting' if self._task else 'idle'}>"
+        return f"<Vigil, {'waiting' if self._task else 'idle'}>"
 
     @property
     def is_idle(self) -> bool:

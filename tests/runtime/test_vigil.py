@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from understudy.runtime.clock import ManualClock, sleep
-from understudy.runtime.patience import NotYet, Patience
+from understudy.runtime.vigil import NotYet, Vigil
 
 
 class Slow:
@@ -33,33 +33,33 @@ class Slow:
 
 async def test_a_wait_that_was_cut_short_is_taken_up_where_it_was() -> None:
     slow = Slow()
-    patience: Patience[str] = Patience(slow.clock)
-    waiting = asyncio.ensure_future(patience.wait(slow, slow.clock.now() + 4))
+    vigil: Vigil[str] = Vigil(slow.clock)
+    waiting = asyncio.ensure_future(vigil.wait(slow, slow.clock.now() + 4))
     await slow.clock.advance(3.9)
-    assert (patience.is_attended, waiting.done()) == (True, False)
+    assert (vigil.is_attended, waiting.done()) == (True, False)
     await slow.clock.advance(0.1)
     with pytest.raises(NotYet):
         await waiting
-    assert (patience.is_attended, patience.is_idle) == (False, False)
+    assert (vigil.is_attended, vigil.is_idle) == (False, False)
     await slow.clock.advance(6)
-    assert await patience.wait(slow, slow.clock.now() + 4) == "done"
-    assert (slow.begun, patience.is_idle) == (1, True)
+    assert await vigil.wait(slow, slow.clock.now() + 4) == "done"
+    assert (slow.begun, vigil.is_idle) == (1, True)
     assert slow.clock.timers == 0
 
 
 async def test_without_an_instant_it_waits_for_as_long_as_it_takes() -> None:
     slow = Slow()
-    patience: Patience[str] = Patience(slow.clock)
-    waiting = asyncio.ensure_future(patience.wait(slow, None))
+    vigil: Vigil[str] = Vigil(slow.clock)
+    waiting = asyncio.ensure_future(vigil.wait(slow, None))
     await slow.clock.advance(10)
     assert await waiting == "done"
-    assert repr(patience) == "<Patience, idle>"
+    assert repr(vigil) == "<Vigil, idle>"
 
 
 async def test_what_comes_at_the_very_instant_is_there() -> None:
     slow = Slow()
-    patience: Patience[str] = Patience(slow.clock)
-    waiting = asyncio.ensure_future(patience.wait(slow, slow.clock.now() + 10))
+    vigil: Vigil[str] = Vigil(slow.clock)
+    waiting = asyncio.ensure_future(vigil.wait(slow, slow.clock.now() + 10))
     for _ in range(3):
         await asyncio.sleep(0)
     slow.clock._now += 10  # all timers ring in the same turn, and once too often
@@ -68,29 +68,29 @@ async def test_what_comes_at_the_very_instant_is_there() -> None:
         handle.callback()
     with pytest.raises(NotYet):
         await waiting
-    assert await patience.wait(slow, None) == "done"
+    assert await vigil.wait(slow, None) == "done"
 
 
 async def test_what_is_raised_is_raised_where_it_is_waited_for() -> None:
     slow = Slow(ValueError("no"))
-    patience: Patience[str] = Patience(slow.clock)
-    waiting = asyncio.ensure_future(patience.wait(slow, None))
+    vigil: Vigil[str] = Vigil(slow.clock)
+    waiting = asyncio.ensure_future(vigil.wait(slow, None))
     await slow.clock.advance(10)
     with pytest.raises(ValueError, match="no"):
         await waiting
-    assert patience.is_idle
+    assert vigil.is_idle
 
 
 async def test_leaving_ends_what_is_waited_for() -> None:
     slow = Slow()
-    patience: Patience[str] = Patience(slow.clock)
-    waiting = asyncio.ensure_future(patience.wait(slow, slow.clock.now() + 4))
+    vigil: Vigil[str] = Vigil(slow.clock)
+    waiting = asyncio.ensure_future(vigil.wait(slow, slow.clock.now() + 4))
     await slow.clock.advance(1)
-    assert repr(patience) == "<Patience, waiting>"
+    assert repr(vigil) == "<Vigil, waiting>"
     waiting.cancel()
     await slow.clock.advance()
-    assert (slow.cancelled, patience.is_attended) == (0, False)
-    patience.leave()
-    patience.leave()
+    assert (slow.cancelled, vigil.is_attended) == (0, False)
+    vigil.leave()
+    vigil.leave()
     await slow.clock.advance()
     assert (slow.cancelled, slow.clock.timers) == (1, 0)
