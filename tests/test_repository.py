@@ -66,7 +66,13 @@ class Clone:
         self.log = folder / "log"
         self.python = folder / "python3"
         (self.root / "scripts").mkdir(parents=True)
-        for path in ("scripts/lib.sh", "scripts/test", "pyproject.toml", "requirements-dev.txt"):
+        for path in (
+            "scripts/lib.sh",
+            "scripts/services",
+            "scripts/test",
+            "pyproject.toml",
+            "requirements-dev.txt",
+        ):
             shutil.copy(ROOT / path, self.root / path)
         self.interpreter()
 
