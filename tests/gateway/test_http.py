@@ -202,6 +202,20 @@ async def test_each_piece_comes_in_time() -> None:
     assert line.reads == 2
 
 
+class DrippedRequest(Request):
+    body_seconds = 0
+
+
+async def test_and_the_whole_body_too() -> None:
+    line = Line(piece(b"wh", more=True))
+    asked = DrippedRequest({"method": "POST", "path": "/", "headers": []}, line.receive)
+
+    with pytest.raises(HttpError, match="the whole body did not come within 0 s") as caught:
+        await asked.body(100)
+    assert (caught.value.status, caught.value.code) == (408, "request_timeout")
+    assert line.reads == 2
+
+
 # Answers
 
 

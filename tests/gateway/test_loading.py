@@ -429,6 +429,38 @@ async def test_a_new_profile_that_cannot_be_used_yet_is_left_out_with_a_warning(
     assert "useless is not served: no member of useless can be used" in caplog.text
 
 
+async def test_a_file_that_was_broken_at_the_start_is_no_reason_to_refuse(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.save("broken", "{")
+    house = Repertory(files, {"a": completion(), "b": completion()})
+    files.pool("morning", "b", "a")
+    await house.reload()
+    await house.reload()
+    assert list(house.profiles.by_name) == ["evening", "morning"]
+    assert caplog.text.count("broken is not served") == 1
+
+
+async def test_but_one_that_is_broken_in_another_way_is(files: Files) -> None:
+    files.save("broken", "{")
+    house = Repertory(files, {"a": completion(), "b": completion()})
+    files.save("broken", "[")
+    with pytest.raises(ConfigurationError, match="broken"):
+        await house.reload()
+    files.save("broken", "{")
+    await house.reload()
+
+
+async def test_and_so_is_one_that_was_mended_and_broken_again(files: Files) -> None:
+    files.save("broken", "{")
+    house = Repertory(files, {"a": completion(), "b": completion()})
+    files.pool("broken", "b", "a")
+    await house.reload()
+    files.save("broken", "{")
+    with pytest.raises(ConfigurationError, match="broken"):
+        await house.reload()
+
+
 async def test_a_member_that_could_not_be_used_before_is_no_reason_to_refuse(files: Files) -> None:
     files.pool("evening", "a", "b", "c")
     house = Repertory(files, {"a": completion(), "b": completion(), "c": completion()})

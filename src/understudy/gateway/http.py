@@ -1,7 +1,7 @@
 """One HTTP request and its answer, over ASGI.
 
-1. A body is read once, at most `limit` bytes of it, and each piece of it must come within
-   `PIECE_SECONDS`. A body whose length is known to be too large is not read at all.
+1. A body is read once, at most `limit` bytes of it; each piece of it must come within `PIECE_SECONDS`, and
+   the whole within `BODY_SECONDS`. A body whose length is known to be too large is not read at all.
 2. A header that decides who asks for what may come once.
 3. What others wrote becomes a header of ours only as one line of at most `LONGEST_VALUE` printable ASCII
    characters.
@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 PIECE_SECONDS = 30.0
+BODY_SECONDS = 300.0
 LONGEST_VALUE = 256
 LONGEST_LENGTH = 20  # digits; nobody counts further
 
@@ -66,6 +67,7 @@ class Request:
     __slots__ = ("_receive", "_scope", "headers", "id", "method", "path")
 
     piece_seconds = PIECE_SECONDS
+    body_seconds = BODY_SECONDS
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
@@ -117,8 +119,9 @@ class Request:
         self._check_length(limit)
         pieces: list[bytes] = []
         size = 0
+        ends_at = asyncio.get_running_loop().time() + self.body_seconds
         while True:
-            message = await self._piece()
+            message = await self._piece(ends_at)
             if message["type"] == "http.disconnect":
                 raise ClientLeft
             pieces.append(message.get("body", b""))
@@ -132,17 +135,16 @@ class Request:
         if length.isdigit():
             _check_size(int(length[:LONGEST_LENGTH]), limit)
 
-    async def _piece(self) -> Message:
+    async def _piece(self, ends_at: float) -> Message:
+        piece_at = asyncio.get_running_loop().time() + self.piece_seconds
         try:
-            async with asyncio.timeout(self.piece_seconds):
+            async with asyncio.timeout_at(min(piece_at, ends_at)):
                 return await self._receive()
         except TimeoutError:
-            raise HttpError(
-                408,
-                "request_timeout",
-                f"nothing more of the body came for {self.piece_seconds:g} s",
-                headers=[(b"connection", b"close")],
-            ) from None
+            slow = f"nothing more of the body came for {self.piece_seconds:g} s"
+            if ends_at < piece_at:
+                slow = f"the whole body did not come within {self.body_seconds:g} s"
+            raise HttpError(408, "request_timeout", slow, headers=[(b"connection", b"close")]) from None
 
 
 def _check_size(size: int, limit: int) -> None:

@@ -6,8 +6,8 @@
 3. ``gateway.json`` in the configuration folder may hold ``{"aliases": {MODEL: PROFILE}}``; aliases given
    with the command come before them.
 4. Loading anew takes everything or nothing: one bad file, or one member that could be used so far and no
-   longer can, and all stays as it is. A profile that goes on being served keeps its door and its health.
-   Of its warnings only those are said that are new.
+   longer can, and all stays as it is; but not a file that was left out before for the same reason. A profile
+   that goes on being served keeps its door and its health. Of its warnings only those are said that are new.
 """
 
 from __future__ import annotations
@@ -70,16 +70,19 @@ class Plan:
 
 def load(plan: Plan) -> Profiles:
     """The profiles, live. Raises `ConfigurationError`."""
-    pools = _pools(plan)
+    left_out: dict[str, str] = {}
+    pools = _pools(plan, left_out)
     _warn(pools, {})
     served = {pool.name: _serve(plan, pool) for pool in pools}
-    return Profiles(served, default=_default(plan, served), aliases=_aliases(plan, served))
+    default, aliases = _default(plan, served), _aliases(plan, served)
+    return Profiles(served, default=default, aliases=aliases, left_out=left_out)
 
 
 async def reload(plan: Plan, profiles: Profiles) -> Profiles:
     """Rule 4: what is to be served from now on. Raises `ConfigurationError`."""
     current = profiles.by_name
-    pools = await asyncio.to_thread(_pools, plan, current)
+    left_out = dict(profiles.left_out)
+    pools = await asyncio.to_thread(_pools, plan, left_out, current)
     for pool in pools:
         if pool.name in current:
             _check_members(pool, current[pool.name].balancer.profile)
@@ -99,6 +102,7 @@ async def reload(plan: Plan, profiles: Profiles) -> Profiles:
         default=default,
         aliases=aliases,
         leaving=[one for one in (*profiles.leaving, *leaving) if one.busy],
+        left_out=left_out,
     )
 
 
@@ -124,10 +128,13 @@ def _serve(plan: Plan, profile: PoolProfile) -> Served:
     return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience(balancer)))
 
 
-def _pools(plan: Plan, current: Collection[str] = ()) -> list[PoolProfile]:
-    """Rule 1; of `current` names, which are served already, none may fail."""
+def _pools(plan: Plan, left_out: dict[str, str], current: Collection[str] = ()) -> list[PoolProfile]:
+    """Rule 1; of `current` names, which are served already, none may fail.
+
+    `left_out` are names and reasons, those known before and, afterwards, those of this time.
+    """
     pools = [load_pool(name, plan.store, plan.environ) for name in plan.names]
-    pools = pools or list(_all_saved(plan, current))
+    pools = pools or list(_all_saved(plan, left_out, current))
     if not pools:
         raise ConfigurationError(
             f"no load-balancer profile in {plan.store.folder} can be served",
@@ -136,16 +143,20 @@ def _pools(plan: Plan, current: Collection[str] = ()) -> list[PoolProfile]:
     return pools
 
 
-def _all_saved(plan: Plan, current: Collection[str]) -> Iterator[PoolProfile]:
+def _all_saved(plan: Plan, left_out: dict[str, str], current: Collection[str]) -> Iterator[PoolProfile]:
+    known = dict(left_out)
+    left_out.clear()
     own = plan.store.own_names()
     for name in plan.store.names():
         try:
             if isinstance(plan.store.load(name), LoadBalancerProfile):
                 yield load_pool(name, plan.store, plan.environ)
         except ConfigurationError as error:
-            if name in current or (current and isinstance(error, ProfileError)):
+            is_known = known.get(name) == error.message
+            if name in current or (current and isinstance(error, ProfileError) and not is_known):
                 raise
-            if name in own:
+            left_out[name] = error.message
+            if name in own and not is_known:
                 _log.warning("%s is not served: %s", name, error.message)
 
 

@@ -44,7 +44,7 @@ class Served:
 
 
 class Profiles:
-    """The profiles by name. `leaving` are served no longer, but still busy."""
+    """The profiles by name. `leaving` are served no longer, but still busy; `left_out` never were, and why."""
 
     def __init__(
         self,
@@ -53,11 +53,13 @@ class Profiles:
         default: str | None = None,
         aliases: Mapping[str, str] | None = None,
         leaving: Sequence[Served] = (),
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         self.by_name = dict(served)
         self.default = default
         self.aliases = dict(aliases or {})
         self.leaving = tuple(leaving)
+        self.left_out = dict(left_out or {})
 
     async def close(self) -> None:
         """End what is in flight, all at once: none waits for another's client to take its last words."""
