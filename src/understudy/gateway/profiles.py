@@ -44,7 +44,7 @@ class Served:
 
 
 class Profiles:
-    """The profiles by name. `leaving` are served no longer, but still busy; `left_out` never were, and why."""
+    """The profiles by name. `leaving` are served no longer but busy; `left_out` never were, and why."""
 
     def __init__(
         self,
