@@ -103,7 +103,7 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("core.patience:LEAST", (0.5, 1.0, 4.0), SLOW, needs=ADAPTIVE),
     Sweep("core.load:DECAY", (10.0, 30.0, 60.0, 120.0), ("slow-down", "brown-out"), "fastest"),
     Sweep("core.load:LEAST", (0.25, 1.0, 4.0), ("slow-down", "brown-out"), "fastest"),
-    Sweep("core.dispatch:ENOUGH_TO_BE_LATE", (5, 20, 100), SLOW, needs=HEDGED),
+    Sweep("core.hedging:ENOUGH_TO_BE_LATE", (5, 20, 100), SLOW, needs=HEDGED),
 )
 
 

@@ -5,11 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.core.stage import Asking, Stage, Walk, takes
-from understudy.core.events import TurnCame, WaitingForCapacity
+from understudy.core.candidates import Candidates
+from understudy.core.demand import UNKNOWN
+from understudy.core.events import (
+    BreakerHalfOpened,
+    ProbeSettled,
+    TurnCame,
+    WaitingForCapacity,
+)
 from understudy.core.facts import Facts
 from understudy.core.settings import Ceilings
-from understudy.errors import NoBackendAvailable, SkipEntry, SkipReason
+from understudy.core.waiting import Waiting
+from understudy.errors import (
+    AllBackendsFailed,
+    DeadlineExceeded,
+    NoBackendAvailable,
+    SkipEntry,
+    SkipReason,
+)
 
 
 def stage(names: str = "a", concurrency: int = 1, **more: Any) -> Stage:
@@ -205,3 +221,285 @@ def test_who_is_turned_away_before_the_first_has_woken_up_hears_that_others_wait
     assert isinstance(error, NoBackendAvailable)
     assert error.skips == (SkipEntry("a", SkipReason.QUEUED, None),)
     assert error.retryable
+
+
+class TestEarlyProbe:
+    """Rule 2."""
+
+    def all_open(self, names: str = "ab") -> Stage:
+        stage = Stage(names)
+        for name in names:
+            stage.open(name)
+        return stage
+
+    def test_an_open_one_is_probed_after_a_sixth_of_its_recovery_time(self) -> None:
+        stage = self.all_open()
+        stage.advance(4.9)
+        assert type(stage.begin().gives_up()) is NoBackendAvailable
+        stage.advance(0.1)
+        walk = stage.begin()
+        attempt = walk.asks("a")
+        assert attempt.permit.probe
+        assert [event.early for event in walk.told(BreakerHalfOpened)] == [True]
+
+    def test_not_while_another_is_eligible(self) -> None:
+        stage = Stage("abc")
+        stage.open("a")
+        stage.open("b")
+        stage.advance(29)
+        walk = stage.begin()
+        walk.asks("c")
+        walk.fails("auth")
+        walk.asks("a")
+
+    def test_not_sooner_after_the_pools_last_opening(self) -> None:
+        stage = self.all_open("a")
+        stage.advance(4)
+        other = Stage("ab")
+        other.open("a")
+        other.advance(4)
+        walk = other.begin()
+        walk.asks("b")
+        for _ in range(2):
+            other.begin().asks("b")
+        walk.fails("auth")
+        assert type(walk.gives_up()) is AllBackendsFailed
+        other.open("b")
+        other.advance(2)
+        assert other.begin().gives_up()
+        other.advance(3)
+        other.begin().asks("a")
+
+    def test_nor_after_the_last_probe_began(self) -> None:
+        stage = self.all_open()
+        stage.advance(5)
+        stage.begin().asks("a")
+        stage.advance(4.9)
+        walk = stage.begin()
+        walk.waits()
+        stage.advance(0.1)
+        walk.asks("b")
+
+    def test_an_opening_that_the_walk_itself_sees_keeps_its_distance_too(self) -> None:
+        stage = Stage("ab", breaker={"failure_threshold": 1})
+        stage.open("a")
+        stage.advance(10)
+        walk = stage.begin()
+        walk.asks("b")
+        walk.fails("reset")
+        assert type(walk.gives_up()) is AllBackendsFailed
+
+    def test_a_silent_backend_is_probed_in_proportion_to_its_silence(self) -> None:
+        """A sixth of the 240 s that a probe of 60 s has earned."""
+        stage = self.all_open("a")
+        stage.advance(30)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("timeout", after=60)
+        stage.advance(39)
+        assert stage.begin().gives_up()
+        stage.advance(1)
+        stage.begin().asks("a")
+
+    def test_a_benched_one_is_not_probed(self) -> None:
+        stage = self.all_open()
+        stage.advance(5)
+        stage.member("a").bench(stage.now, 100.0, 900.0)
+        stage.begin().asks("b")
+
+    def test_nor_one_in_its_back_off(self) -> None:
+        stage = Stage("a", breaker={"failure_threshold": 1, "recovery_timeout": 1.2})
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("reset")
+        stage.advance(0.3)
+        walk.gives_up()
+        stage.advance(0.2)
+        walk.asks("a")
+
+    def test_one_that_could_not_be_connected_to_is_probed_last(self) -> None:
+        stage = Stage("ab", breaker={"failure_threshold": 1})
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("connect")
+        walk.asks("b")
+        walk.fails("reset")
+        stage.advance(5)
+        walk.asks("b")
+
+
+class TestWait:
+    """Rule 3."""
+
+    def test_a_bench_that_ends_in_time_is_waited_for(self) -> None:
+        stage = Stage("ab")
+        stage.member("a").bench(stage.now, 20.0, 900.0)
+        stage.member("b").bench(stage.now, 7.0, 900.0)
+        walk = stage.begin()
+        assert walk.waits().wakes
+        walk.rests(7.0)
+        walk.asks("b")
+        assert [event.until - event.at for event in walk.told(WaitingForCapacity)] == [7.0, 7.0]
+
+    def test_one_that_does_not_is_not(self) -> None:
+        stage = Stage("a")
+        stage.member("a").bench(stage.now, 20.001, 900.0)
+        error = stage.begin().gives_up()
+        assert type(error) is NoBackendAvailable
+        assert error.retry_after == pytest.approx(20.001)
+
+    def test_nor_one_that_ends_after_the_deadline(self) -> None:
+        stage = Stage("a", request_timeout=5.0)
+        stage.member("a").bench(stage.now, 6.0, 900.0)
+        assert type(stage.begin().gives_up()) is NoBackendAvailable
+
+    def test_a_probe_in_flight_is_waited_for(self) -> None:
+        stage = Stage("a")
+        stage.open("a")
+        stage.advance(30)
+        probe = stage.begin()
+        probe.asks("a")
+        walk = stage.begin()
+        walk.rests(20.0)
+        assert type(walk.gives_up()) is NoBackendAvailable
+
+    def test_its_settling_lets_the_waiters_look_again(self) -> None:
+        stage = Stage("a")
+        stage.open("a")
+        stage.advance(30)
+        probe, walk = stage.begin(), stage.begin()
+        probe.asks("a")
+        walk.waits()
+        stage.advance(3)
+        probe.commits()
+        assert [event.backend for event in probe.told(ProbeSettled)] == ["a"]
+        walk.asks("a")
+
+    def test_its_lease_running_out_is_waited_for(self) -> None:
+        stage = Stage("a", breaker={"recovery_timeout": 10.0})
+        stage.open("a")
+        stage.advance(10)
+        stage.begin().asks("a")
+        walk = stage.begin()
+        walk.rests(10.0)
+        walk.asks("a")
+
+    def test_open_circuits_alone_are_not_waited_for(self) -> None:
+        stage = Stage("ab", wait_for_capacity=100.0)
+        stage.open("a")
+        stage.open("b")
+        error = stage.begin().gives_up()
+        assert str(error).startswith("All backends are currently unhealthy")
+
+    def test_a_bench_on_an_open_circuit_is_no_reason_to_wait(self) -> None:
+        stage = Stage("a", wait_for_capacity=100.0)
+        stage.open("a")
+        stage.member("a").bench(stage.now, 1.0, 900.0)
+        stage.begin().gives_up()
+
+    def test_while_waiting_anyway_a_circuit_that_recovers_is_looked_at(self) -> None:
+        stage = Stage("abc")
+        stage.open("a")
+        stage.advance(28)
+        stage.open("c")
+        stage.member("b").bench(stage.now, 10.0, 900.0)
+        walk = stage.begin()
+        walk.rests(2.0)
+        walk.asks("a")
+        assert [event.early for event in walk.told(BreakerHalfOpened)] == [False]
+
+    def test_a_due_early_probe_is_looked_at_while_waiting(self) -> None:
+        stage = Stage("ab")
+        stage.open("a")
+        stage.member("b").bench(stage.now, 10.0, 900.0)
+        walk = stage.begin()
+        walk.rests(5.0)
+        assert walk.asks("a").permit.probe
+
+    def test_a_bench_out_of_reach_does_not_keep_a_probe_from_being_waited_for(self) -> None:
+        stage = Stage("ab")
+        stage.open("a")
+        stage.member("b").bench(stage.now, 500.0, 900.0)
+        stage.advance(30)
+        stage.begin().asks("a")
+        stage.begin().rests(20.0)
+
+    @pytest.mark.parametrize(("seconds", "waits"), [(5.0, True), (5.1, False)])
+    def test_the_waits_of_a_request_are_limited_in_all(self, seconds: float, waits: bool) -> None:
+        stage = Stage("a")
+        stage.member("a").bench(stage.now, 15.0, 900.0)
+        walk = stage.begin()
+        walk.rests(15.0)
+        walk.asks("a")
+        walk.fails("rate_limited", retry_after=seconds)
+        if waits:
+            walk.rests(seconds)
+        else:
+            assert type(walk.gives_up()) is AllBackendsFailed
+
+    def test_time_in_attempts_and_back_offs_is_not_waiting(self) -> None:
+        stage = Stage("a")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("reset", after=100)
+        walk.rests(0.5)
+        walk.asks("a")
+        stage.set(count=4)
+        walk.fails("rate_limited", retry_after=15.0, after=50)
+        walk.rests(15.0)
+        walk.asks("a")
+        walk.fails("rate_limited", retry_after=5.0, after=50)
+        walk.rests(5.0)
+        walk.asks("a")
+
+    def test_no_waiting_at_all_if_so_configured(self) -> None:
+        stage = Stage("a", wait_for_capacity=0.0)
+        stage.member("a").bench(stage.now, 0.1, 900.0)
+        stage.begin().gives_up()
+
+    def test_a_member_resting_beyond_the_deadline_is_not_worth_a_look(self) -> None:
+        """It would be worth one at this very instant, over and over."""
+        stage = Stage("ab", "roundrobin", request_timeout=10.0, delay=100.0)
+        stage.open("b")
+        stage.advance(30)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("reset")
+        stage.begin().asks("b")
+        walk.rests(10.0)
+        assert type(walk.gives_up()) is DeadlineExceeded
+
+    def test_nor_is_a_probe_before_the_end_of_the_back_off(self) -> None:
+        stage = Stage("ab", delay=10.0)
+        stage.member("b").bench(stage.now, 8.0, 900.0)
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("connect")
+        stage.open("a")
+        walk.rests(8.0)
+        walk.asks("b")
+
+    def test_members_that_are_out_for_this_request_are_not_waited_for(self) -> None:
+        stage = Stage("ab", problems={"b": SkipReason.NO_KEY})
+        walk = stage.begin()
+        walk.asks("a")
+        walk.fails("auth")
+        stage.member("a").bench(stage.now, 1.0, 900.0)
+        stage.member("b").bench(stage.now, 1.0, 900.0)
+        walk.gives_up()
+
+    def test_the_reasons_given_are_those_at_the_end_of_the_wait(self) -> None:
+        stage = Stage("ab", problems={"b": SkipReason.NO_KEY}, wait_for_capacity=5.0)
+        stage.member("a").bench(stage.now, 4.0, 900.0)
+        walk = stage.begin()
+        walk.rests(4.0)
+        stage.open("a")
+        assert str(walk.gives_up()).endswith("a: circuit_open, back in 30.0 s; b: no_key")
+
+
+def test_a_waiting_shows_its_seconds() -> None:
+    candidates = Candidates(Stage("a").pool, 1000.0, UNKNOWN, None)
+    waiting = Waiting(candidates, 7)
+    waiting.since = 1000.0
+    waiting.end(1001.5)
+    assert repr(waiting) == "<Waiting of 7, 1.5 s so far>"

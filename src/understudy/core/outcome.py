@@ -2,7 +2,7 @@
 
 `RULES` is the one table that says, per kind, whether the same backend may be asked again, whether
 the next one is, and whether the breaker counts it. Exceptions to a row depend on more than the
-kind (a Retry-After, a terminal marker, a setting) and live in `core.dispatch`, which reads this.
+kind (a Retry-After, a terminal marker, a setting) and live in `core.standing`, which reads this.
 """
 
 from __future__ import annotations
