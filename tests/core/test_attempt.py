@@ -13,7 +13,7 @@ TIMEOUTS = Timeouts(first_content=5.0, unary=90.0)
 
 
 def attempt(*, stream: bool = True) -> Attempt:
-    return Attempt(member("a", timeouts=TIMEOUTS), 2, Permit(0, 1010.0, False), 1010.0, stream=stream)
+    return Attempt.begin(member("a", timeouts=TIMEOUTS), 2, Permit(0, 1010.0, False), 1010.0, stream=stream)
 
 
 def test_a_stream_is_limited_to_its_first_content_and_a_unary_call_to_its_answer() -> None:

@@ -12,24 +12,28 @@ from understudy.errors import FailureKind, SkipReason
 
 def test_what_has_begun_and_not_ended_is_in_flight() -> None:
     metrics = MemberMetrics()
-    metrics.requests = 7
+    for _ in range(7):
+        metrics.started()
     metrics.succeeded(1.0)
     metrics.failed(failure("reset"), 1.0)
     metrics.failed(failure("context_length"), 1.0)
-    metrics.cancelled += 1
-    assert metrics.in_flight == 3
+    metrics.abandoned(lost=True)
+    assert (metrics.in_flight, metrics.cancelled, metrics.lost) == (3, 1, 1)
 
 
 @given(st.lists(st.sampled_from(sorted(FailureKind))), st.integers(0, 5), st.integers(0, 5))
 def test_every_attempt_is_counted_once(kinds: list[FailureKind], successes: int, cancelled: int) -> None:
     metrics = MemberMetrics()
-    metrics.requests = len(kinds) + successes + cancelled
+    for _ in range(len(kinds) + successes + cancelled):
+        metrics.started()
     for kind in kinds:
         metrics.failed(failure(kind), 1.0)
     for _ in range(successes):
         metrics.succeeded(1.0)
-    metrics.cancelled = cancelled
+    for _ in range(cancelled):
+        metrics.abandoned(lost=False)
     assert metrics.in_flight == 0
+    assert metrics.requests == metrics.successes + metrics.failures + metrics.refused + metrics.cancelled
     assert sum(metrics.by_kind.values()) == len(kinds) == metrics.failures + metrics.refused
     assert sum(metrics.refused_by_kind.values()) == metrics.refused
     assert metrics.latency.count == metrics.successes + metrics.failures

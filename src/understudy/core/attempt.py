@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import msgspec
 
 from understudy.core.outcome import Abandoned, Failure, Outcome, Success
 from understudy.core.window import StreamEvidence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from understudy.core.ceiling import Reservation
     from understudy.core.member import Member
     from understudy.core.recovery import Way
+    from understudy.core.settings import MemberSettings
 
 
 class Tokens(NamedTuple):
@@ -24,7 +27,7 @@ class Tokens(NamedTuple):
     visible: int | None = None
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """A running or ended attempt. Instants are the dispatch's `now`; None is "not yet".
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
@@ -32,57 +35,39 @@ class Attempt:
     `is_hedge`: it was made beside a late one. `way` is how it goes on with an answer that broke off, None if
     it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
     (`core.patience`); `reservation` what it has taken of the member's ceilings.
+
+    A struct of msgspec, as everything that is made for each request: most of it are defaults, which cost
+    nothing there.
     """
 
-    __slots__ = (
-        "accepted",
-        "answer_limit",
-        "committed_at",
-        "dropped_field",
-        "ended_at",
-        "evidence",
-        "is_hedge",
-        "left_out",
-        "limit_at",
-        "malformed_events",
-        "member",
-        "number",
-        "outcome",
-        "patience",
-        "permit",
-        "reconnected",
-        "reservation",
-        "settings",
-        "started_at",
-        "status",
-        "stream",
-        "way",
-    )
+    member: Member
+    number: int
+    permit: Permit
+    started_at: float
+    stream: bool
+    settings: MemberSettings
+    limit_at: float
+    accepted: bool = False
+    committed_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+    evidence: StreamEvidence | None = None
+    status: int | None = None
+    reconnected: bool = False
+    malformed_events: int = 0
+    dropped_field: str = ""
+    left_out: tuple[str, ...] = ()
+    answer_limit: int | None = None
+    is_hedge: bool = False
+    way: Way | None = None
+    patience: float | None = None
+    reservation: Reservation | None = None
 
-    def __init__(self, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> None:
-        self.member = member
-        self.number = number
-        self.permit = permit
-        self.started_at = now
-        self.stream = stream
-        self.settings = member.settings
-        timeouts = self.settings.timeouts
-        self.limit_at = now + (timeouts.first_content if stream else timeouts.unary)
-        self.accepted = False
-        self.committed_at: float | None = None
-        self.ended_at: float | None = None
-        self.outcome: Outcome | None = None
-        self.evidence: StreamEvidence | None = None
-        self.status: int | None = None
-        self.reconnected = False
-        self.malformed_events = 0
-        self.dropped_field = ""
-        self.left_out: tuple[str, ...] = ()
-        self.answer_limit: int | None = None
-        self.is_hedge = False
-        self.way: Way | None = None
-        self.patience: float | None = None
-        self.reservation: Reservation | None = None
+    @classmethod
+    def begin(cls, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> Self:
+        settings = member.settings
+        limit = settings.timeouts.first_content if stream else settings.timeouts.unary
+        return cls(member, number, permit, now, stream, settings, now + limit)
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from understudy.core.breaker import Permit, State
 from understudy.core.events import (
     AttemptAbandoned,
@@ -44,15 +46,12 @@ if TYPE_CHECKING:
 _OPERATORS_TO_MEND = frozenset((FailureKind.AUTH, FailureKind.MODEL_NOT_FOUND))
 
 
-class Books:
+class Books(msgspec.Struct, eq=False):
     """One request's. `events` are the facts that were not taken yet."""
 
-    __slots__ = ("events", "pool", "request")
-
-    def __init__(self, pool: Pool, request: int) -> None:
-        self.pool = pool
-        self.request = request
-        self.events: list[Event] = []
+    pool: Pool
+    request: int
+    events: list[Event] = msgspec.field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Books of {self.request}, {len(self.events)} facts>"
@@ -85,7 +84,7 @@ class Books:
         return skipped
 
     def started(self, attempt: Attempt, now: float) -> None:
-        attempt.member.metrics.requests += 1
+        attempt.member.metrics.started()
         self.events.append(
             AttemptStarted(
                 now,
@@ -101,16 +100,15 @@ class Books:
     def opened(self, attempt: Attempt, now: float) -> None:
         """Its first content is good news for its breaker (rule 1)."""
         member, breaker = attempt.member, attempt.member.breaker
-        member.metrics.first_content.record(now - attempt.started_at)
+        after = now - attempt.started_at
+        member.metrics.first_content.record(after)
         before = breaker.phase
         breaker.record_opening(attempt.permit, now, self.pool.settings.breaker)
         if breaker.phase is not before:
             self._transition(member, now)
         if attempt.permit.probe:
             self.events.append(ProbeSettled(now, self.request, member.name))
-
-    def first_content(self, attempt: Attempt, now: float) -> None:
-        self.events.append(FirstContent(now, self.request, attempt.member.name, now - attempt.started_at))
+        self.events.append(FirstContent(now, self.request, member.name, after))
 
     def tokens(self, attempt: Attempt, tokens: Tokens, now: float) -> None:
         """Rule 4."""
@@ -136,8 +134,7 @@ class Books:
         )
 
     def abandoned(self, attempt: Attempt, outcome: Abandoned, now: float) -> None:
-        attempt.member.metrics.cancelled += 1
-        attempt.member.metrics.lost += outcome.lost
+        attempt.member.metrics.abandoned(lost=outcome.lost)
         self._release(attempt, now)
         duration = now - attempt.started_at
         self.events.append(

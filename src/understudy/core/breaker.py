@@ -116,7 +116,7 @@ class Breaker:
         self._endings: deque[_Outcome] = deque()
         self._failures: deque[_Outcome] = deque()
         self._probes: list[Permit] = []
-        self._undecided = [0, 0]  # attempts that await their opening, their ending
+        self._undecided = [0, 0, 0]  # attempts that await their opening, their ending, nothing any more
         self._longest_open = 0.0
         self.forced: State | None = None
         self.opened_at: float | None = None
@@ -176,14 +176,12 @@ class Breaker:
 
     def try_acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
         """A permit, or None. An open circuit whose time has passed turns half-open here (rule 4)."""
-        if self.phase is State.CLOSED:
-            return self._plain(now)
-        if self._is_off(settings):
+        if self.phase is not State.CLOSED:
+            if not self._is_off(settings):
+                return self._probe(now, settings) if self.admits(now, settings) else None
             self._close()
-            return self._plain(now)
-        if not self.admits(now, settings):
-            return None
-        return self._probe(now, settings)
+        self._undecided[_OPENING] += 1
+        return Permit(self._generation, now, False, _OPENING)
 
     def try_acquire_early(self, now: float, settings: BreakerSettings) -> Permit | None:
         """A probe's permit from an open circuit before its time; the caller decides whether it may."""
@@ -211,16 +209,14 @@ class Breaker:
 
     def record_opening(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """First content, or a unary answer."""
-        self._forget(permit)
-        if permit.generation != self._generation:
-            return
         if permit.probe:
-            self._close()
-            permit.closed_into = self._generation
-        else:
+            self._forget(permit)
+            if permit.generation == self._generation:
+                self._close()
+                permit.closed_into = self._generation
+        elif permit.generation == self._generation:
+            self._await(permit, _ENDING)
             _append(self._openings, _Outcome(now, now - permit.granted_at, True), settings)
-            self._undecided[_ENDING] += 1
-            permit.awaits = _ENDING
 
     def record_ending(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """A stream's terminal marker."""
@@ -274,10 +270,6 @@ class Breaker:
         room = max(SERIES_LENGTH, settings.failure_threshold) - len(newest)
         return newest.count(False) / (len(newest) + min(undecided, room)) >= settings.failure_rate
 
-    def _plain(self, now: float) -> Permit:
-        self._undecided[_OPENING] += 1
-        return Permit(self._generation, now, False, _OPENING)
-
     def _probe(self, now: float, settings: BreakerSettings) -> Permit:
         if self.phase is State.OPEN:
             self._move(State.HALF_OPEN)
@@ -304,7 +296,7 @@ class Breaker:
         self.phase = phase
         self._generation += 1
         self._probes = []
-        self._undecided = [0, 0]
+        self._undecided = [0, 0, 0]
 
     def _is_off(self, settings: BreakerSettings) -> bool:
         return not settings.enabled if self.forced is None else self.forced is State.CLOSED
@@ -314,9 +306,14 @@ class Breaker:
         if permit.probe:
             if permit in self._probes:
                 self._probes.remove(permit)
-        elif permit.awaits != _NOTHING and permit.generation == self._generation:
-            self._undecided[permit.awaits] -= 1
-            permit.awaits = _NOTHING
+        elif permit.generation == self._generation:
+            self._await(permit, _NOTHING)
+
+    def _await(self, permit: Permit, what: int) -> None:
+        """A plain attempt has come to what it awaited, and awaits this."""
+        self._undecided[permit.awaits] -= 1
+        self._undecided[what] += 1
+        permit.awaits = what
 
     def _leased(self, now: float, settings: BreakerSettings) -> list[Permit]:
         lease = _lease(settings)
@@ -336,5 +333,5 @@ def _lease(settings: BreakerSettings) -> float:
 
 def _append(series: deque[_Outcome], outcome: _Outcome, settings: BreakerSettings) -> None:
     series.append(outcome)
-    while len(series) > SERIES_LENGTH and len(series) > settings.failure_threshold:
+    while (length := len(series)) > SERIES_LENGTH and length > settings.failure_threshold:
         series.popleft()

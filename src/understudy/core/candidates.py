@@ -17,7 +17,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from understudy.core import backoff, eligibility
 from understudy.core.outcome import Again, Failure
@@ -35,19 +37,20 @@ if TYPE_CHECKING:
 _UNWELL = frozenset((SkipReason.BENCHED, SkipReason.CIRCUIT_OPEN, SkipReason.PROBE_IN_FLIGHT))
 
 
-class Candidates:
+class Candidates(msgspec.Struct, eq=False):
     """One request's. `standings` has those that were asked, by their index."""
 
-    __slots__ = ("_larger_than", "_unretried", "demand", "fit", "order", "pool", "standings")
+    pool: Pool
+    demand: Demand
+    fit: Fit | None
+    order: Sequence[Member]
+    standings: dict[int, Standing] = msgspec.field(default_factory=dict)
+    _larger_than: int | None = None
+    _unretried: bool = False
 
-    def __init__(self, pool: Pool, now: float, demand: Demand, fit: Fit | None) -> None:
-        self.pool = pool
-        self.demand = demand
-        self.fit = fit
-        self.order: Sequence[Member] = pool.policy.rank(pool.members, now, demand)
-        self.standings: dict[int, Standing] = {}
-        self._larger_than: int | None = None
-        self._unretried = False
+    @classmethod
+    def of(cls, pool: Pool, now: float, demand: Demand, fit: Fit | None) -> Self:
+        return cls(pool, demand, fit, pool.policy.rank(pool.members, now, demand))
 
     def __repr__(self) -> str:
         return f"<Candidates of {self.pool.profile}, {len(self.standings)} asked>"

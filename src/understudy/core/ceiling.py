@@ -13,7 +13,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from understudy.core.outcome import Failure, Outcome, Success
 from understudy.core.skip import Skip
@@ -40,7 +42,9 @@ def check(member: Member, ceilings: Ceilings, now: float, demand: Demand) -> Ski
         if room_at > now:
             return Skip(SkipReason.RPM_LIMIT, room_at)
     if ceilings.tokens is not None:
-        room_at = health.tokens.room_at(now, _most(member, demand), ceilings.tokens)
+        facts = member.settings.facts
+        most = demand.prompt(facts) + demand.answer(facts)
+        room_at = health.tokens.room_at(now, most, ceilings.tokens)
         if room_at > now:
             return Skip(SkipReason.TPM_LIMIT, room_at)
     if ceilings.takeovers is not None and demand.takes_over:
@@ -50,7 +54,7 @@ def check(member: Member, ceilings: Ceilings, now: float, demand: Demand) -> Ski
     return None
 
 
-class Reservation(NamedTuple):
+class Reservation(msgspec.Struct, frozen=True):
     """What one attempt has taken of its member's ceilings."""
 
     prompt: int
@@ -62,9 +66,11 @@ class Reservation(NamedTuple):
 def reserve(member: Member, now: float, demand: Demand) -> Reservation:
     """An attempt begins."""
     health, limited = member.health, member.settings.ceilings
-    by_tokens = limited is not None and limited.tokens is not None
-    prompt = demand.prompt(member.facts) if by_tokens else 0
-    most = _most(member, demand) if by_tokens else 0
+    prompt = most = 0
+    if limited is not None and limited.tokens is not None:
+        facts = member.settings.facts
+        prompt = demand.prompt(facts)
+        most = prompt + demand.answer(facts)
     if demand.takes_over:
         health.taken_over.add(now, 1)
     return Reservation(prompt, most, health.tokens.add(now, most), health.asked.add(now, 1))
@@ -82,10 +88,6 @@ def settle(
         health.tokens.revise(now, reserved.of_tokens, used - reserved.tokens)
     if isinstance(outcome, Failure) and outcome.kind in _NEVER_SENT:
         health.asked.revise(now, reserved.of_asked, -1)
-
-
-def _most(member: Member, demand: Demand) -> int:
-    return demand.prompt(member.facts) + demand.answer(member.facts)
 
 
 def _prompt_used(reserved: Reservation, outcome: Outcome) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from understudy.core.facts import Facts
 from understudy.core.settings import PoolSettings
 
@@ -18,19 +20,16 @@ PROMPT = 1000
 ANSWER = 500
 
 
-class Demand:
+class Demand(msgspec.Struct, eq=False):
     """One request's. `settings` are the pool's when it began; `chance` gives [0, 1).
 
     `takes_over`: whoever is asked next steps in for another member.
     """
 
-    __slots__ = ("_needs", "chance", "settings", "takes_over")
-
-    def __init__(self, needs: Needs | None, settings: PoolSettings, chance: Callable[[], float]) -> None:
-        self._needs = needs
-        self.settings = settings
-        self.chance = chance
-        self.takes_over = False
+    _needs: Needs | None
+    settings: PoolSettings
+    chance: Callable[[], float]
+    takes_over: bool = False
 
     def __repr__(self) -> str:
         return f"<Demand of {self._needs!r}>"

@@ -92,7 +92,6 @@ class Dispatch:
         "_late",
         "_recorded",
         "_request_timeout",
-        "_running",
         "_shown",
         "_speaker",
         "_steps",
@@ -120,13 +119,12 @@ class Dispatch:
         self._request_timeout = pool.settings.retry.request_timeout
         self.deadline = Deadline(now + self._request_timeout)
         fit = None if needs is None else Fit(needs, pool.members)
-        self._candidates = Candidates(pool, now, Demand(needs, pool.settings, jitter), fit)
+        self._candidates = Candidates.of(pool, now, Demand(needs, pool.settings, jitter), fit)
         self._books = Books(pool, self.request)
         self._attempts: list[Attempt] = []
         self._steps: list[Attempt | BackendSkipped] = []
         self._recorded: set[tuple[int, SkipReason]] = set()
         self._causes: list[Cause] = []
-        self._running: list[Attempt] = []
         self._late: Attempt | None = None  # beside which a hedge was made
         self._shown: Shown | None = None
         self._speaker: Attempt | None = None  # whose content was shown last
@@ -149,7 +147,7 @@ class Dispatch:
             self._waiting.end(now)
         if self._is_over:
             return GiveUp(self._all_failed(now) if self._broken is None else self._interrupted(now))
-        if self._cut_short or self.deadline.passed(now):
+        if self._cut_short or now >= self.deadline.at:
             return GiveUp(self._too_late(now))
         if self._attempts and self._all_attempts_made():
             return self._give_up(now)
@@ -213,7 +211,6 @@ class Dispatch:
             self._announce(member, now)
         if self.stream:
             attempt.evidence = StreamEvidence(member.window, now)
-        self._books.first_content(attempt, now)
 
     def hedge_at(self, attempt: Attempt, now: float) -> float | None:
         """When `hedge` is worth a call, if the attempt has said nothing until then; None: never."""
@@ -260,10 +257,10 @@ class Dispatch:
             return
         attempt.outcome = outcome
         attempt.ended_at = now
-        self._running.remove(attempt)
         if tokens is not None:
             self._books.tokens(attempt, tokens, now)
-        attempt.member.metrics.malformed_events += attempt.malformed_events
+        if attempt.malformed_events:
+            attempt.member.metrics.malformed_events += attempt.malformed_events
         if attempt.left_out:
             self.events.append(FieldsLeftOut(now, self.request, attempt.member.name, attempt.left_out))
         match outcome:
@@ -300,8 +297,9 @@ class Dispatch:
 
     def leave(self, now: float) -> None:
         """The caller is gone, or done: settle what is left. Idempotent."""
-        for attempt in tuple(self._running):
-            self.settle(attempt, Abandoned(), now)
+        for attempt in self._attempts:
+            if attempt.outcome is None:
+                self.settle(attempt, Abandoned(), now)
         if not self._ended:
             self.pool.metrics.cancelled += 1
             self._end("cancelled", None, False, now)
@@ -350,14 +348,14 @@ class Dispatch:
 
     def _start(self, member: Member, now: float, *, early: bool = False) -> Attempt:
         permit = self._books.permit(member, now, early=early)
-        attempt = Attempt(member, self._candidates.start(member, now), permit, now, stream=self.stream)
+        attempt = Attempt.begin(member, self._candidates.start(member, now), permit, now, stream=self.stream)
         self._attempts.append(attempt)
         self._steps.append(attempt)
-        self._running.append(attempt)
         learning.started(attempt, self.pool, now, self._candidates.demand)
         if attempt.settings.adaptive:
             self._be_patient(attempt, now)
-        self._leave_queue(now)
+        if self.pool.queue.places:
+            self._leave_queue(now)
         self._books.started(attempt, now)
         if self._broken is not None and self._shown is not None:
             self.events.append(self._broken.go_on(attempt, self._shown, self.request, now))
@@ -388,9 +386,8 @@ class Dispatch:
             self._books.turn_came(first, now)
 
     def _leave_queue(self, now: float) -> None:
-        if self.pool.queue.places:
-            for request in self.pool.queue.leave(self.request):
-                self._books.turn_came(request, now)
+        for request in self.pool.queue.leave(self.request):
+            self._books.turn_came(request, now)
 
     # What a failure means
 
@@ -476,8 +473,9 @@ class Dispatch:
 
     def _end(self, result: str, backend: str | None, failed_over: bool, now: float) -> None:
         self._ended = True
-        self._leave_queue(now)
-        self.events.append(
+        if self.pool.queue.places:
+            self._leave_queue(now)
+        self._books.events.append(
             RequestEnded(
                 now, self.request, result, backend, len(self._attempts), failed_over, now - self.began
             )

@@ -45,21 +45,25 @@ def check(
     demand: Demand = UNKNOWN,
 ) -> Skip | None:
     """None if the member may be asked. `larger_than`: the window that was too small, 0 if unknown."""
-    if member.is_listed_only:
+    # This is asked of every member that a walk looks at. Calls are a quarter of what a decision costs, so a
+    # healthy member is told from its fields, and machines are asked only where they have something to say.
+    health = member.health
+    if member.problem is not None or health.drained:
         return Skip(member.problem or SkipReason.DRAINED)
     if fit is not None or larger_than is not None:
         reason = unfit(member, larger_than, fit)
         if reason is not None:
             return Skip(reason)
-    if now < member.benched_until:
+    if now < health.benched_until:
         return Skip(SkipReason.BENCHED, returns_at(member, now, settings))
-    if not member.breaker.admits(now, settings.breaker):
+    if member.breaker.phase is not State.CLOSED and not member.breaker.admits(now, settings.breaker):
         return _circuit(member, now, settings)
-    skip = no_room(member, now, demand)
-    if skip is not None:
-        return skip
-    if now < member.health.exhausted_until:
-        return Skip(SkipReason.PROVIDER_LIMIT, member.health.exhausted_until)
+    if member.settings.ceilings is not None or health.slow_start is not None:
+        skip = no_room(member, now, demand)
+        if skip is not None:
+            return skip
+    if now < health.exhausted_until:
+        return Skip(SkipReason.PROVIDER_LIMIT, health.exhausted_until)
     if member.settings.tpm_threshold is None:
         return None
     return _floor(member, member.settings.tpm_threshold, now, settings)

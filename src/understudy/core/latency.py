@@ -7,6 +7,7 @@ and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019).
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil, floor, log
@@ -26,7 +27,7 @@ class Latency:
     __slots__ = ("_buckets", "count", "total")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, int] = {}
+        self._buckets: defaultdict[int, int] = defaultdict(int)
         self.count = 0
         self.total = 0.0
 
@@ -36,7 +37,7 @@ class Latency:
         if not _SHORTEST <= seconds <= _LONGEST:
             seconds = _SHORTEST if seconds < _SHORTEST else _LONGEST
         index = ceil(log(seconds) * _INVERSE_LOG_GAMMA)
-        self._buckets[index] = self._buckets.get(index, 0) + 1
+        self._buckets[index] += 1
 
     @property
     def average(self) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from understudy.core import ceiling
-from understudy.core.outcome import Abandoned, Failure
+from understudy.core.outcome import Failure, Success
 from understudy.core.slow_start import SlowStart
 from understudy.errors import FailureKind
 
@@ -60,9 +60,11 @@ def ended(
     """It ended, however it did."""
     if attempt.reservation is not None:
         ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
+    if isinstance(outcome, Success):
+        return
     if isinstance(outcome, Failure):
         _failed(attempt, outcome, pool, now, demand)
-    elif isinstance(outcome, Abandoned) and attempt.committed_at is None:
+    elif attempt.committed_at is None:
         _given_up(attempt, pool, now, demand)
 
 

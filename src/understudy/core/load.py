@@ -21,32 +21,34 @@ LEAST = 1.0
 
 
 class Load:
-    """Seconds to the first content. None measured yet: cold."""
+    """Seconds to the first content. `at` is when the last one was measured; None measured yet: cold."""
 
-    __slots__ = ("_at", "_seconds")
+    __slots__ = ("_seconds", "at")
 
     def __init__(self) -> None:
         self._seconds = 0.0
-        self._at: float | None = None
+        self.at: float | None = None
 
     def __repr__(self) -> str:
-        return "<Load, cold>" if self._at is None else f"<Load, {self._seconds:.3f} s at {self._at:.0f}>"
+        return "<Load, cold>" if self.at is None else f"<Load, {self._seconds:.3f} s at {self.at:.0f}>"
 
     @property
     def is_cold(self) -> bool:
-        return self._at is None
+        return self.at is None
 
     def seconds(self, now: float) -> float:
         """The average as it is by now; 0 while cold."""
-        return 0.0 if self._at is None else self._seconds * _weight(now - self._at)
+        return 0.0 if self.at is None else self._seconds * _weight(now - self.at)
 
     def began(self, now: float, seconds: float) -> None:
         """An attempt's first content came after so long (rule 1)."""
-        if self._at is not None:
-            influence = _weight(now - self._at)
+        if self.at is not None:
+            influence = _weight(now - self.at)
             before = self._seconds * influence
-            seconds = max(seconds, before + seconds * (1 - influence) if seconds < before else 0.0)
-        self._note(now, seconds)
+            if seconds < before:
+                seconds = before + seconds * (1 - influence)
+        self._seconds = seconds
+        self.at = now
 
     def failed(self, now: float, seconds: float, longest: float) -> None:
         """An attempt failed after so long (rule 3)."""
@@ -56,11 +58,8 @@ class Load:
     def gave_up(self, now: float, seconds: float) -> None:
         """No content for so long (rule 4)."""
         if seconds >= self.seconds(now):
-            self._note(now, seconds)
-
-    def _note(self, now: float, seconds: float) -> None:
-        self._seconds = seconds
-        self._at = now
+            self._seconds = seconds
+            self.at = now
 
 
 def _weight(passed: float) -> float:

@@ -117,9 +117,7 @@ class Member:
 
     @property
     def in_flight(self) -> int:
-        metrics = self.metrics
-        ended = metrics.successes + metrics.failures + metrics.refused + metrics.cancelled
-        return metrics.requests - ended
+        return self.metrics.in_flight
 
     @property
     def max_concurrency(self) -> int | None:
@@ -134,12 +132,18 @@ class Member:
     def facts(self) -> Facts:
         return self.settings.facts
 
-    def is_up(self, now: float, settings: PoolSettings) -> bool:
-        """Neither benched, out of order, nor kept out by its circuit."""
+    def share_if_up(self, now: float, settings: PoolSettings) -> float | None:
+        """None if it is benched, out of order, or kept out by its circuit.
+
+        One question where there were two: those that compare members ask it of each, with each request.
+        """
         health, breaker = self.health, self.breaker
         if now < health.benched_until or health.drained or self.problem is not None:
-            return False
-        return breaker.phase is State.CLOSED or breaker.admits(now, settings.breaker)
+            return None
+        if breaker.phase is not State.CLOSED and not breaker.admits(now, settings.breaker):
+            return None
+        weight, slow_start = self.settings.weight, health.slow_start
+        return weight if slow_start is None else weight * slow_start.share(now)
 
     def share(self, now: float) -> float:
         """Its weight, less while it is eased in after an outage."""

@@ -15,7 +15,8 @@ class MemberMetrics:
     """One member's attempts since start.
 
     Of them, `recovered` went on with an answer that another one had broken off, `hedged` were made beside a
-    late one, `lost` were ended because another one was faster.
+    late one, `lost` were ended because another one was faster. `in_flight` is counted along, because policies
+    ask for it of every member with every request.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class MemberMetrics:
         "failures",
         "first_content",
         "hedged",
+        "in_flight",
         "input_tokens",
         "latency",
         "lost",
@@ -41,6 +43,7 @@ class MemberMetrics:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.in_flight = 0
         self.successes = 0
         self.failures = 0
         self.timeouts = 0
@@ -60,21 +63,23 @@ class MemberMetrics:
         self.first_content = Latency()
 
     @property
-    def in_flight(self) -> int:
-        return self.requests - self.successes - self.failures - self.refused - self.cancelled
-
-    @property
     def success_rate(self) -> float | None:
         """Successes among the attempts that say something about the backend; None if none did."""
         judged = self.successes + self.failures
         return self.successes / judged if judged else None
 
+    def started(self) -> None:
+        self.requests += 1
+        self.in_flight += 1
+
     def succeeded(self, duration: float) -> None:
+        self.in_flight -= 1
         self.successes += 1
         self.latency.record(duration)
 
     def failed(self, failure: Failure, duration: float) -> None:
         """A failure that counts, a refusal that blames nobody, or a bug of ours."""
+        self.in_flight -= 1
         self.by_kind[failure.kind] = self.by_kind.get(failure.kind, 0) + 1
         if not failure.counts and failure.kind is not FailureKind.INTERNAL:
             self.refused += 1
@@ -84,6 +89,11 @@ class MemberMetrics:
         self.latency.record(duration)
         if failure.kind is FailureKind.TIMEOUT:
             self.timeouts += 1
+
+    def abandoned(self, *, lost: bool) -> None:
+        self.in_flight -= 1
+        self.cancelled += 1
+        self.lost += lost
 
     def skipped(self, reason: SkipReason) -> None:
         self.skips[reason] = self.skips.get(reason, 0) + 1

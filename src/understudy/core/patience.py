@@ -33,16 +33,14 @@ _AFTER = 10
 class _Times:
     """One generation of one class of prompts: how many began, and how many were cut, by class of time."""
 
-    __slots__ = ("began", "count", "cut", "since")
+    __slots__ = ("began", "count", "cut", "late_at", "since")
 
     def __init__(self, now: float) -> None:
         self.since = now
+        self.late_at = now + LIFETIME
         self.began: dict[int, int] = {}
         self.cut: dict[int, int] = {}
         self.count = 0
-
-    def is_late(self, now: float) -> bool:
-        return now >= self.since + LIFETIME
 
 
 class _Class:
@@ -57,16 +55,17 @@ class _Class:
         self._limit: float | None = None
 
     def note(self, now: float, seconds: float, *, cut: bool) -> None:
-        if self._new.count >= GENERATION or self._new.is_late(now):
+        if self._new.count >= GENERATION or now >= self._new.late_at:
             self._turn(now)
-        times = self._new.cut if cut else self._new.began
+        new = self._new
+        times = new.cut if cut else new.began
         index = ceil(log(max(seconds, 1e-3)) * _INVERSE_LOG)
         times[index] = times.get(index, 0) + 1
-        self._new.count += 1
+        new.count += 1
         self._fresh = 0 if cut else self._fresh - 1
 
     def limit(self, now: float) -> float | None:
-        if self._new.is_late(now):
+        if now >= self._new.late_at:
             self._turn(now)
         if self._fresh <= 0 or self._limit is None:
             self._limit = self._estimated()
@@ -133,4 +132,4 @@ class Patience:
 
 def _class_of(size: int) -> int:
     """Up to 1024 tokens 0, up to 4096 1, and so on; the last one is for all beyond four million."""
-    return min(6, max(0, (max(size, 1) - 1).bit_length() - 9) // 2)
+    return 0 if size <= 1024 else min(6, ((size - 1).bit_length() - 9) // 2)

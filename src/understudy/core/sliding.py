@@ -16,15 +16,12 @@ _GRAIN = 1.0
 class Portion:
     """What was added during one second."""
 
-    __slots__ = ("amount", "second")
+    __slots__ = ("amount", "leaves_at", "second")
 
     def __init__(self, second: float, amount: float) -> None:
         self.second = second
         self.amount = amount
-
-    @property
-    def leaves_at(self) -> float:
-        return self.second + _GRAIN + SPAN
+        self.leaves_at = second + _GRAIN + SPAN
 
 
 class Minute:
@@ -46,9 +43,10 @@ class Minute:
         if not portions or portions[-1].second < second:
             self._forget(now)
             portions.append(Portion(second, 0.0))
+        newest = portions[-1]
+        newest.amount += amount
         self._total += amount
-        portions[-1].amount += amount
-        return portions[-1]
+        return newest
 
     def revise(self, now: float, portion: Portion, amount: float) -> bool:
         """Add to what an earlier `add` returned; False if that has left the window."""

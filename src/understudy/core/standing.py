@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from understudy.core.outcome import RULES, Again, Failure, Next
 from understudy.errors import FailureKind
 
@@ -35,22 +37,19 @@ _NETWORK = frozenset(
 _BENCHING = frozenset((FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR))
 
 
-class Standing:
+class Standing(msgspec.Struct, eq=False):
     """How one member stands in this request: attempts made, and whether and when it may be asked again.
 
     `last_resort`: only if no other is left. `repeated`: a failure that allows one repeat has had it.
     `forgiven` are those attempts that do not count towards the allowed ones.
     """
 
-    __slots__ = ("attempts", "forgiven", "last_resort", "not_before", "repeated", "ruled_out")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.forgiven = 0
-        self.ruled_out = False
-        self.last_resort = False
-        self.repeated = False
-        self.not_before = 0.0
+    attempts: int = 0
+    forgiven: int = 0
+    ruled_out: bool = False
+    last_resort: bool = False
+    repeated: bool = False
+    not_before: float = 0.0
 
     def __repr__(self) -> str:
         return f"<Standing after {self.attempts} attempts>"

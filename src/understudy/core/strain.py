@@ -31,5 +31,7 @@ class Strain:
 
     def is_general(self, now: float, members: int) -> bool:
         """Of so many members in all."""
+        if not self._cut_at:
+            return False
         strained = sum(now < instant + LASTS for instant in self._cut_at.values())
         return 2 * strained > members

@@ -46,41 +46,44 @@ class Bucket:
     def counts(self, now: float) -> bool:
         return now < self.second + SPAN
 
-    def add(self, tokens: float, seconds: float) -> None:
-        self.tokens += tokens
-        self.seconds += seconds
-
 
 class RollingSum:
     """Tokens of the last five minutes, and the seconds that generating them took."""
 
-    __slots__ = ("_buckets", "_total")
+    __slots__ = ("_buckets", "_seconds", "_tokens")
 
     def __init__(self) -> None:
         self._buckets: deque[Bucket] = deque()
-        self._total = Bucket(0.0, 0.0, 0.0)
+        self._tokens = 0.0
+        self._seconds = 0.0
 
     def add(self, now: float, tokens: float, seconds: float = 0.0) -> Bucket:
         """Returns the bucket it went into."""
-        self._total.add(tokens, seconds)
-        second = now // 1.0
+        self._tokens += tokens
+        self._seconds += seconds
         buckets = self._buckets
-        if buckets and buckets[-1].second == second:
-            buckets[-1].add(tokens, seconds)
-        else:
-            buckets.append(Bucket(second, tokens, seconds))
-            self._forget(now)
-        return buckets[-1]
+        if buckets:
+            newest = buckets[-1]
+            if newest.second == now // 1.0:
+                newest.tokens += tokens
+                newest.seconds += seconds
+                return newest
+        newest = Bucket(now // 1.0, tokens, seconds)
+        buckets.append(newest)
+        self._forget(now)
+        return newest
 
     def revise(self, now: float, bucket: Bucket, tokens: float, seconds: float = 0.0) -> None:
         """Add to what an earlier `add` returned, unless that has left the window."""
         if bucket.counts(now):
-            self._total.add(tokens, seconds)
-            bucket.add(tokens, seconds)
+            self._tokens += tokens
+            self._seconds += seconds
+            bucket.tokens += tokens
+            bucket.seconds += seconds
 
     def total(self, now: float) -> tuple[float, float]:
         """Tokens and seconds."""
-        tokens, seconds = self._total.tokens, self._total.seconds
+        tokens, seconds = self._tokens, self._seconds
         for bucket in self._buckets:
             if bucket.counts(now):
                 break
@@ -95,7 +98,8 @@ class RollingSum:
     def _forget(self, now: float) -> None:
         while not self._buckets[0].counts(now):
             expired = self._buckets.popleft()
-            self._total.add(-expired.tokens, -expired.seconds)
+            self._tokens -= expired.tokens
+            self._seconds -= expired.seconds
 
 
 class TokenWindow:

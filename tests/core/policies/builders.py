@@ -40,7 +40,9 @@ def takes_turns(policy: Policy, candidates: Sequence[Member], asked: Demand, cou
     taken = []
     for _ in range(count):
         ranked = policy.rank(candidates, NOW, asked)
-        first = next(candidate for candidate in ranked if candidate.is_up(NOW, asked.settings))
+        first = next(
+            candidate for candidate in ranked if candidate.share_if_up(NOW, asked.settings) is not None
+        )
         policy.picked(first, candidates, NOW, asked)
         taken.append(first.name)
     return "".join(taken)
@@ -52,7 +54,7 @@ def shares(taken: str) -> dict[str, int]:
 
 def busy(candidate: Member, attempts: int) -> None:
     """So many attempts in flight."""
-    candidate.metrics.requests += attempts
+    candidate.metrics.in_flight += attempts
 
 
 def bench(candidate: Member) -> None:

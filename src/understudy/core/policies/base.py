@@ -42,12 +42,12 @@ class Candidate(Protocol):
     @property
     def load(self) -> Load: ...
 
-    def is_up(self, now: float, settings: PoolSettings) -> bool:
-        """Neither benched nor kept out by its circuit."""
-        ...
-
     def share(self, now: float) -> float:
         """Its weight, less while it is eased in after an outage."""
+        ...
+
+    def share_if_up(self, now: float, settings: PoolSettings) -> float | None:
+        """The same; None if it is benched or kept out by its circuit."""
         ...
 
     def well_since(self, now: float, settings: PoolSettings) -> float:

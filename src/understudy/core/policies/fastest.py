@@ -59,12 +59,11 @@ _STANDING_IN = 1e9
 
 
 def _cost(candidate: Candidate, now: float, settings: PoolSettings) -> float:
-    if not candidate.is_up(now, settings):
-        return inf
-    load, share, asked = candidate.load, candidate.share(now), candidate.in_flight
+    share = candidate.share_if_up(now, settings)
     if not share:
-        return _STANDING_IN
-    if load.is_cold:
+        return inf if share is None else _STANDING_IN
+    load, asked = candidate.load, candidate.in_flight
+    if load.at is None:
         return _UNDER_TRIAL + asked if asked else 0.0
     return load.seconds(now) * (asked + 1) / share
 

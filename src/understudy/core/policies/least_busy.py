@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from understudy.core.policies.base import AnyCandidate, Candidate, Indifferent
@@ -15,6 +16,9 @@ from understudy.core.policies.turns import Turns
 
 if TYPE_CHECKING:
     from understudy.core.demand import Demand
+
+
+_LIMIT = attrgetter("max_concurrency")
 
 
 class LeastBusy(Indifferent):
@@ -31,11 +35,12 @@ class LeastBusy(Indifferent):
 
     def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
         credit = self._turns.credit
-        by_limit = all(candidate.max_concurrency is not None for candidate in candidates)
+        by_limit = None not in map(_LIMIT, candidates)
 
         def order(candidate: AnyCandidate) -> tuple[float, float]:
-            share = candidate.share(now)
-            size = share * (candidate.max_concurrency or 1) if by_limit else share
+            share = size = candidate.share(now)
+            if by_limit:
+                size *= candidate.max_concurrency or 1
             busy = candidate.in_flight / size if size else inf
             return busy, -share - credit.get(candidate.index, 0.0)
 

@@ -34,18 +34,17 @@ class Sticky(Indifferent):
         key = demand.affinity
 
         def drawn(candidate: AnyCandidate) -> float:
-            return candidate.weight / log(_fraction(_mixed(key ^ candidate.seed)))
+            return candidate.weight / log(_fraction(key ^ candidate.seed))
 
         return sorted(candidates, key=drawn)
 
 
-def _mixed(number: int) -> int:
-    """64 bits, each of which depends on all of the number's (splitmix64's last step: Steele et al., 2014)."""
+def _fraction(number: int) -> float:
+    """Between 0 and 1, and neither; each of its bits depends on all of the number's 64.
+
+    They are mixed by splitmix64's last step (Steele et al., 2014); as many are kept as a float can tell apart
+    from its neighbours.
+    """
     number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & _BITS
     number = (number ^ number >> 27) * 0x94D049BB133111EB & _BITS
-    return number ^ number >> 31
-
-
-def _fraction(number: int) -> float:
-    """Between 0 and 1, and neither: as many of the bits as a float can tell apart from its neighbours."""
-    return ((number >> 12) + 0.5) / (1 << 52)
+    return (((number ^ number >> 31) >> 12) + 0.5) / (1 << 52)

@@ -40,8 +40,8 @@ class Turns:
         """The candidate has had its turn."""
         credit, gained = self.credit, 0.0
         for other in candidates:
-            if other is candidate or other.is_up(now, settings):
-                share = other.share(now)
+            share = other.share(now) if other is candidate else other.share_if_up(now, settings)
+            if share is not None:
                 credit[other.index] = credit.get(other.index, 0.0) + share
                 gained += share
         credit[candidate.index] -= gained
