@@ -210,7 +210,7 @@ class Breaker:
     def record_opening(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """First content, or a unary answer."""
         if permit.probe:
-            self._forget(permit)
+            self.hand_back(permit)
             if permit.generation == self._generation:
                 self._close()
                 permit.closed_into = self._generation
@@ -220,7 +220,7 @@ class Breaker:
 
     def record_ending(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """A stream's terminal marker."""
-        self._forget(permit)
+        self.hand_back(permit)
         if permit.generation == self._generation:
             _append(self._endings, _Outcome(now, now - permit.granted_at, True), settings)
 
@@ -232,7 +232,7 @@ class Breaker:
         There are four cases: from before the last transition, of the probe that closed the circuit, of
         a probe still out, of a plain attempt.
         """
-        self._forget(permit)
+        self.hand_back(permit)
         self.last_failure_at = now
         reopens = permit.closed_into == self._generation
         if permit.generation != self._generation and not reopens:
@@ -247,8 +247,15 @@ class Breaker:
             self._record_bad(outcome, _ENDING if after_content else _OPENING, settings)
 
     def hand_back(self, permit: Permit) -> None:
-        """The attempt ended without blame (rule 8), or well and without an ending of its own."""
-        self._forget(permit)
+        """The attempt ended without blame (rule 8), or well and without an ending of its own.
+
+        It is out no longer, neither as a probe nor as an attempt without an outcome.
+        """
+        if permit.probe:
+            if permit in self._probes:
+                self._probes.remove(permit)
+        elif permit.generation == self._generation:
+            self._await(permit, _NOTHING)
 
     # Inside
 
@@ -300,14 +307,6 @@ class Breaker:
 
     def _is_off(self, settings: BreakerSettings) -> bool:
         return not settings.enabled if self.forced is None else self.forced is State.CLOSED
-
-    def _forget(self, permit: Permit) -> None:
-        """It is out no longer, neither as a probe nor as an attempt without an outcome."""
-        if permit.probe:
-            if permit in self._probes:
-                self._probes.remove(permit)
-        elif permit.generation == self._generation:
-            self._await(permit, _NOTHING)
 
     def _await(self, permit: Permit, what: int) -> None:
         """A plain attempt has come to what it awaited, and awaits this."""

@@ -38,7 +38,9 @@ class Load:
 
     def seconds(self, now: float) -> float:
         """The average as it is by now; 0 while cold."""
-        return 0.0 if self.at is None else self._seconds * _weight(now - self.at)
+        if self.at is None or now <= self.at:
+            return self._seconds
+        return self._seconds * exp((self.at - now) / DECAY)
 
     def began(self, now: float, seconds: float) -> None:
         """An attempt's first content came after so long (rule 1)."""

@@ -125,10 +125,6 @@ class Member:
         return None if ceilings is None else ceilings.concurrency
 
     @property
-    def weight(self) -> int:
-        return self.settings.weight
-
-    @property
     def facts(self) -> Facts:
         return self.settings.facts
 

@@ -81,16 +81,17 @@ class _Class:
 
     def _estimated(self) -> float | None:
         """Rules 3 to 5."""
-        generations = (self._old, self._new)
-        if sum(sum(times.began.values()) for times in generations) < ENOUGH:
+        old, new = self._old, self._new
+        if sum(old.began.values()) + sum(new.began.values()) < ENOUGH:
             return None
-        left = sum(times.count for times in generations)
+        left = old.count + new.count
         remaining = 1.0
-        for index in sorted({i for times in generations for i in (*times.began, *times.cut)}):
-            remaining *= 1 - sum(times.began.get(index, 0) for times in generations) / left
+        for index in sorted({*old.began, *old.cut, *new.began, *new.cut}):
+            began = old.began.get(index, 0) + new.began.get(index, 0)
+            remaining *= 1 - began / left
             if remaining <= 1 - SHARE:
                 return max(LEAST, MARGIN * _STEP**index)
-            left -= sum(times.began.get(index, 0) + times.cut.get(index, 0) for times in generations)
+            left -= began + old.cut.get(index, 0) + new.cut.get(index, 0)
         return None if self._limit is None else 2 * self._limit
 
 
@@ -125,9 +126,10 @@ class Patience:
 
     def _of(self, now: float, size: int) -> _Class:
         index = _class_of(size)
-        if index not in self._classes:
-            self._classes[index] = _Class(now)
-        return self._classes[index]
+        known = self._classes.get(index)
+        if known is None:
+            known = self._classes[index] = _Class(now)
+        return known
 
 
 def _class_of(size: int) -> int:

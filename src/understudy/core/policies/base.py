@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from understudy.core.demand import Demand
     from understudy.core.facts import Facts
     from understudy.core.load import Load
-    from understudy.core.settings import PoolSettings
+    from understudy.core.metrics import MemberMetrics
+    from understudy.core.settings import MemberSettings, PoolSettings
 
 
 class Candidate(Protocol):
@@ -25,14 +26,18 @@ class Candidate(Protocol):
         """A number of 64 bits that stands for the member's name, wherever it is listed."""
         ...
 
+    # Plain fields rather than properties of their own: with every request they are read of each member.
+
     @property
-    def in_flight(self) -> int: ...
+    def metrics(self) -> MemberMetrics:
+        """For what is `in_flight`."""
+        ...
+
+    @property
+    def settings(self) -> MemberSettings: ...
 
     @property
     def max_concurrency(self) -> int | None: ...
-
-    @property
-    def weight(self) -> int: ...
 
     @property
     def facts(self) -> Facts:

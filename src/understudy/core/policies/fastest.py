@@ -62,7 +62,7 @@ def _cost(candidate: Candidate, now: float, settings: PoolSettings) -> float:
     share = candidate.share_if_up(now, settings)
     if not share:
         return inf if share is None else _STANDING_IN
-    load, asked = candidate.load, candidate.in_flight
+    load, asked = candidate.load, candidate.metrics.in_flight
     if load.at is None:
         return _UNDER_TRIAL + asked if asked else 0.0
     return load.seconds(now) * (asked + 1) / share

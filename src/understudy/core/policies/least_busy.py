@@ -41,7 +41,7 @@ class LeastBusy(Indifferent):
             share = size = candidate.share(now)
             if by_limit:
                 size *= candidate.max_concurrency or 1
-            busy = candidate.in_flight / size if size else inf
+            busy = candidate.metrics.in_flight / size if size else inf
             return busy, -share - credit.get(candidate.index, 0.0)
 
         return sorted(candidates, key=order)

@@ -34,7 +34,7 @@ class Sticky(Indifferent):
         key = demand.affinity
 
         def drawn(candidate: AnyCandidate) -> float:
-            return candidate.weight / log(_fraction(key ^ candidate.seed))
+            return candidate.settings.weight / log(_fraction(key ^ candidate.seed))
 
         return sorted(candidates, key=drawn)
 
