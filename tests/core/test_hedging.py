@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.stage import Stage, Walk
+from tests.core.stage import Stage, Walk, failure
 from understudy.core.attempt import Attempt
 from understudy.core.events import Hedged
 from understudy.core.outcome import Abandoned, Success
@@ -189,6 +189,15 @@ class TestEnd:
         walk.commits()
         walk.fails("server_error")
         walk.asks("c")
+
+    def test_the_back_off_of_one_stands_whatever_became_of_the_other(self) -> None:
+        walk = begun(stage("abc", delay=1.0))
+        other = hedged(walk)
+        assert other is not None
+        walk.fails("reset")
+        walk.dispatch.settle(other, failure("auth"), walk.stage.now)
+        walk.rests(1.0)
+        walk.asks("a")
 
     def test_the_error_tells_of_both_also_where_the_first_has_ended_the_walk(self) -> None:
         set_up = stage("abc", on_network_errors=False)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.stage import Asking, Stage, takes
 from understudy.core.facts import Facts
+from understudy.core.outcome import Success
 from understudy.core.patience import Patience
 from understudy.core.settings import Timeouts
 
@@ -218,3 +219,12 @@ class TestPolicy:
         house.advance(0.1)
         walk.is_abandoned()
         assert house.member("a").load.seconds(house.now) <= seconds
+
+
+def test_an_answer_is_no_attempt_given_up() -> None:
+    house = Stage("ab", "fastest")
+    walk = house.begin(stream=False)
+    attempt = walk.asks("a")
+    house.advance(5.0)
+    walk.settle(Success())
+    assert attempt.member.load.is_cold, "nobody reported a first content"

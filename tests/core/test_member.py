@@ -39,3 +39,19 @@ def test_a_member_with_a_problem_or_drained_is_there_to_be_seen_only() -> None:
     healthy, keyless, drained = member(), member(problem=SkipReason.NO_KEY), member()
     drained.health.drained = True
     assert [one.is_listed_only for one in (healthy, keyless, drained)] == [False, True, True]
+
+
+def test_who_is_up_has_its_share_and_who_is_not_has_none() -> None:
+    stage = Stage("abcd", members={"a": {"weight": 3}}, problems={"b": SkipReason.NO_KEY})
+    stage.member("c").health.drained = True
+    stage.member("d").bench(stage.now, 60.0, 900.0)
+    shares = [member.share_if_up(stage.now, stage.pool.settings) for member in stage.pool.members]
+    assert shares == [3, None, None, None]
+
+
+def test_a_circuit_that_admits_nobody_leaves_no_share() -> None:
+    stage = Stage("a")
+    stage.open("a")
+    member, settings = stage.member("a"), stage.pool.settings
+    assert member.share_if_up(stage.now, settings) is None
+    assert member.share_if_up(stage.now + 30, settings) == 1

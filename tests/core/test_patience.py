@@ -55,6 +55,16 @@ def test_hardly_an_honest_answer_is_cut_off(sigma: float) -> None:
     assert limit < 40, "and far below a minute"
 
 
+def test_who_was_cut_off_before_is_not_counted_among_those_still_waiting() -> None:
+    patience = Patience()
+    for _ in range(40):
+        patience.cut(NOW, SIZE, 1.0)
+    for _ in range(GENERATION - 40):
+        patience.began(NOW, SIZE, 2.0)
+    patience.began(NOW, SIZE, 2.0)  # of the next generation
+    assert patience.limit(NOW, SIZE) == pytest.approx(MARGIN * 2.0, rel=0.1)
+
+
 def test_it_is_never_less_than_a_second() -> None:
     assert after([0.01] * 50).limit(NOW, SIZE) == LEAST
 

@@ -45,8 +45,8 @@ def check(
     demand: Demand = UNKNOWN,
 ) -> Skip | None:
     """None if the member may be asked. `larger_than`: the window that was too small, 0 if unknown."""
-    # This is asked of every member that a walk looks at. Calls are a quarter of what a decision costs, so a
-    # healthy member is told from its fields, and machines are asked only where they have something to say.
+    # This is asked of every member that a walk looks at. A healthy one is told by its fields: the four calls
+    # that this saves were 40 % of the look.
     health = member.health
     if member.problem is not None or health.drained:
         return Skip(member.problem or SkipReason.DRAINED)

@@ -95,3 +95,9 @@ def test_an_attempt_given_up_late_counts_as_that_long() -> None:
 def test_no_first_is_preferred_so_none_is_waited_for() -> None:
     assert (Fastest.name, Fastest.waits_for_first) == ("fastest", False)
     assert repr(Fastest()) == "<Fastest>"
+
+
+def test_who_stands_in_comes_before_who_is_not_up() -> None:
+    cast = measured("abc", 1.0, 1.0, 1.0, weight=(1, 0, 1))
+    bench(cast[0])
+    assert order(Fastest(), cast, demand()) == "cba"

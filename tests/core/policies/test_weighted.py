@@ -56,3 +56,10 @@ def test_a_member_that_is_eased_in_has_less() -> None:
 
 def test_no_first_is_preferred_so_none_is_waited_for() -> None:
     assert (Weighted.name, Weighted.waits_for_first) == ("weighted", False)
+
+
+def test_whoever_is_asked_though_it_is_not_up_has_had_a_turn() -> None:
+    policy, cast = Weighted(), members("ab", weight=(1, 1))
+    bench(cast[0])
+    policy.picked(cast[0], cast, NOW, demand())
+    assert order(policy, cast, demand()) == "ba"
