@@ -112,7 +112,9 @@ class TestFailure:
             assert await Repl(held).hold("pair") == 1
 
         out, err = capsys.readouterr()
-        assert out.splitlines()[0].startswith("1. first, attempt 1: failed after ")
+        decision, first = out.splitlines()[:2]
+        assert decision == "first: auth (401) → second: auth (401)"
+        assert first.startswith("1. first, attempt 1: failed after ")
         assert out.splitlines()[-1] == TEXT
         assert err.startswith("error: All backends failed\n  first: auth (401 Unauthorized")
         assert 'error: unknown command "/nonsense"\n' in err

@@ -94,3 +94,9 @@ def test_memory_is_bounded_by_the_range_not_by_the_count() -> None:
     for duration in (0.001, 0.1, 10.0) * 1000:
         latency.record(duration)
     assert len(latency._buckets) == before <= 730
+
+
+@given(st.lists(st.floats(1e-5, 1e5), max_size=50))
+def test_several_percentiles_are_found_at_once(durations: list[float]) -> None:
+    latency = latency_of(*durations)
+    assert latency.percentiles(50, 95, 99) == [latency.percentile(percent) for percent in (50, 95, 99)]

@@ -78,7 +78,9 @@ async def test_a_request_is_listed_from_its_beginning_with_what_is_known() -> No
         "backend": None,
         "began": 1_700_000_000.5,
         "duration_ms": None,
+        "words": "nobody was asked",
         "trail": [],
+        "trail_words": [],
     }
     await call.next_batch()
     told = kept.to_dict()
@@ -91,6 +93,54 @@ async def test_once_it_has_ended_it_tells_how() -> None:
     told = kept.to_dict()
     assert (told["status"], told["backend"], told["duration_ms"]) == ("answered", "b", 12.346)
     assert [step["outcome"] for step in told["trail"]] == ["auth", "success"]
+    assert told["words"] == "a: auth (401) → b answered in 0 ms"
+    assert [words.partition(":")[0] for words in told["trail_words"]] == ["a, attempt 1", "b, attempt 1"]
+    assert kept.summary() == {key: told[key] for key in told if not key.startswith("trail")}
+
+
+async def test_it_went_smoothly_if_the_first_who_was_asked_answered_at_once() -> None:
+    assert (await ended(House(speech("Hi")))).is_smooth
+    assert not (await ended(House(refusal(401), speech("Hi")))).is_smooth
+    assert not (await ended(House(speech("Hi")), "cancelled")).is_smooth
+    assert not entry("running").is_smooth
+
+
+def test_the_newest_are_listed_first_and_a_clients_own_alone() -> None:
+    journal = Journal()
+    for request_id, client in [("a", "alice"), ("b", "bob"), ("c", "alice"), ("d", "alice")]:
+        journal.add(entry(request_id, client))
+    assert [kept.id for kept in journal.newest(10, None)] == ["d", "c", "b", "a"]
+    assert [kept.id for kept in journal.newest(2, "alice")] == ["d", "c"]
+    assert [kept.id for kept in journal.newest(10, "bob")] == ["b"]
+
+
+async def test_a_running_request_is_found_by_its_number_in_its_profile() -> None:
+    house, journal = House(speech("Hi"), speech("Hi")), Journal()
+    calls = [house.call(), house.call()]
+    for name, call in zip("ab", calls, strict=True):
+        journal.add(entry(name, call=call))
+        await call.next_batch()
+    assert [getattr(journal.running("evening", number), "id", None) for number in (1, 2, 3)] == [
+        "a",
+        "b",
+        None,
+    ]
+    assert journal.running("matinee", 1) is None
+    for call in calls:
+        call.leave()
+    entry_of_a = journal.find("a", None)
+    assert entry_of_a is not None
+    entry_of_a.end("answered", 0.1)
+    assert journal.running("evening", 1) is None
+
+
+async def test_whoever_wants_to_know_is_told_of_each_that_ends() -> None:
+    journal, told = Journal(), list[Entry]()
+    kept = await ended(House(speech("Hi")))
+    journal.ended(kept)
+    journal.on_end = told.append
+    journal.ended(kept)
+    assert told == [kept]
 
 
 async def test_and_only_its_trail_is_kept() -> None:

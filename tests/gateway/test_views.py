@@ -128,6 +128,32 @@ async def test_a_client_reads_its_own_trails_and_the_operator_everybodys() -> No
     assert (await stage.look("/requests/mine", headers=OPERATOR)).json == own.json
 
 
+async def test_the_recent_requests_are_listed_the_newest_first_and_a_clients_own_alone() -> None:
+    stage = Stage(refusal(401), completion(), keys=KEYS)
+    stage.admit_operator()
+    for name, headers in {"first": ALICE, "second": BOB, "third": ALICE}.items():
+        await stage.play(headers={**headers, "x-request-id": name})
+
+    async def listed(path: str, headers: dict[str, str]) -> list[str]:
+        return [one["id"] for one in (await stage.look(path, headers=headers)).json["requests"]]
+
+    assert await listed("/requests", OPERATOR) == ["third", "second", "first"]
+    assert await listed("/v1/requests", ALICE) == ["third", "first"]
+    async with caller(stage.gateway) as client:
+        answer = await client.get("/requests", params={"limit": 1}, headers=OPERATOR)
+        assert [one["words"] for one in answer.json()["requests"]] == ["a: auth (401) → b answered in 0 ms"]
+
+
+async def test_as_many_as_are_asked_for_from_one_to_as_many_as_are_kept() -> None:
+    stage = Stage(completion())
+    async with caller(stage.gateway) as client:
+        for wrong in ("0", "1001", "-1", "x", "", "9" * 5000, "²"):
+            answer = await client.get("/requests", params={"limit": wrong})
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "limit"), wrong
+        for right in ("1", "1000"):
+            assert (await client.get("/requests", params={"limit": right})).json() == {"requests": []}
+
+
 async def test_a_request_that_is_not_kept_is_not_found() -> None:
     visit = await Stage(completion()).look("/requests/unheard-of")
     assert (visit.status, message_of(visit)) == (404, "no recent request of yours has this id")

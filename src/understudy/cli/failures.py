@@ -115,7 +115,7 @@ def _error_lines(message: str, hint: str | None) -> Iterator[str]:
 
 
 def _request_lines(error: RequestError) -> Iterator[str]:
-    from understudy.cli.render import entry_words
+    from understudy.observe.words import entry_words
 
     yield f"error: {one_line(_headline(error))}"
     for cause in error.causes:

@@ -6,6 +6,10 @@ model's text as it came.
 
 from __future__ import annotations
 
+from understudy.observe.foreign_text import one_line
+
+__all__ = ["one_line", "safe"]
+
 _KEPT = "\n\t"
 _CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in _KEPT}
 _CONTROLS[ord("\r")] = ""
@@ -14,8 +18,3 @@ _CONTROLS[ord("\r")] = ""
 def safe(text: str) -> str:
     """Over as many lines as it has, without what a terminal would obey."""
     return text.translate(_CONTROLS)
-
-
-def one_line(text: str) -> str:
-    """With line ends as spaces, and without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy._version import __version__
-from understudy.cli import render, stopping
+from understudy.cli import stopping
 from understudy.cli.commands.command import Context, Reader
 from understudy.cli.commands.table import find
 from understudy.cli.failures import ANSWERED, FAILED
@@ -32,6 +32,7 @@ from understudy.cli.screen import Screen
 from understudy.cli.session import Session
 from understudy.config.store import ProfileStore, config_dir
 from understudy.errors import ConfigurationError
+from understudy.observe.words import failover_note
 
 if TYPE_CHECKING:
     from understudy.library.balancer import TransportName
@@ -177,7 +178,7 @@ class Repl:
             finally:
                 session.trail = stream.trail
         session.answered(prompt, text, stream.backend, stream.model)
-        note = render.failover_note(stream.trail, stream.backend, stream.model)
+        note = failover_note(stream.trail, stream.backend, stream.model)
         if note:
             self._screen.note(note)
 

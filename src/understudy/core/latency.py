@@ -45,13 +45,20 @@ class Latency:
 
     def percentile(self, percent: float) -> float | None:
         """The duration that `percent` of the recorded ones do not exceed, within 2 %."""
-        rank = ceil(self.count * percent / 100)
+        return self.percentiles(percent)[0]
+
+    def percentiles(self, *percents: float) -> list[float | None]:
+        """As `percentile` for each of these, which ascend; the buckets are looked through once."""
+        ranks = [ceil(self.count * percent / 100) for percent in percents]
+        found: list[float | None] = []
         seen = 0
         for index in sorted(self._buckets):
             seen += self._buckets[index]
-            if seen >= rank:
-                return float(_MIDDLE * _GAMMA**index)
-        return None
+            while seen >= ranks[len(found)]:
+                found.append(float(_MIDDLE * _GAMMA**index))
+                if len(found) == len(ranks):
+                    return found
+        return [None] * len(ranks)
 
     def counts_up_to(self, bounds: Sequence[float]) -> list[int]:
         """How many durations do not exceed each of these bounds, which are positive and ascending.

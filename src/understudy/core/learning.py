@@ -1,7 +1,7 @@
 """What a member's health and the policy learn of an attempt, besides breaker, window and metrics.
 
-Each fact is told to whoever may want it: the policy; the member's slow start; its patience, if its clock is
-adaptive; its ceilings, if it has any.
+Each fact is told to whoever may want it: the policy; the member's history; its slow start; its patience, if
+its clock is adaptive; its ceilings, if it has any.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def began(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
     """Its first content came."""
     member, seconds = attempt.member, now - attempt.started_at
     pool.policy.began(member, now, seconds, demand)
+    member.health.history.began(now, seconds)
     if attempt.permit.closed_into is not None:
         member.health.slow_start = _slow_start(pool, now)
     elif member.health.slow_start is not None:
@@ -58,6 +59,7 @@ def ended(
     attempt: Attempt, outcome: Outcome, tokens: Tokens | None, pool: Pool, now: float, demand: Demand
 ) -> None:
     """It ended, however it did."""
+    attempt.member.health.history.ended(now, outcome)
     if attempt.reservation is not None:
         ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
     if isinstance(outcome, Success):

@@ -7,6 +7,7 @@ from math import inf
 
 from understudy.core.breaker import Breaker, State
 from understudy.core.facts import Facts
+from understudy.core.history import History
 from understudy.core.load import Load
 from understudy.core.metrics import MemberMetrics
 from understudy.core.patience import Patience
@@ -33,6 +34,7 @@ class Health:
         "breaker",
         "drained",
         "exhausted_until",
+        "history",
         "load",
         "metrics",
         "patience",
@@ -47,6 +49,7 @@ class Health:
         self.breaker = Breaker()
         self.window = TokenWindow()
         self.metrics = MemberMetrics()
+        self.history = History()
         self.benched_until = 0.0
         self.exhausted_until = 0.0
         self.drained = False

@@ -81,7 +81,7 @@ class MemberMetrics:
         """A failure that counts, a refusal that blames nobody, or a bug of ours."""
         self.in_flight -= 1
         self.by_kind[failure.kind] = self.by_kind.get(failure.kind, 0) + 1
-        if not failure.counts and failure.kind is not FailureKind.INTERNAL:
+        if failure.is_refusal:
             self.refused += 1
             self.refused_by_kind[failure.kind] = self.refused_by_kind.get(failure.kind, 0) + 1
             return

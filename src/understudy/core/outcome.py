@@ -112,6 +112,11 @@ class Failure:
         return self.counts or (self.retry_after is not None and self.kind is FailureKind.RATE_LIMITED)
 
     @property
+    def is_refusal(self) -> bool:
+        """Does it blame nobody? A bug of ours is no refusal, though no breaker counts it."""
+        return not self.counts and self.kind is not FailureKind.INTERNAL
+
+    @property
     def transient(self) -> bool:
         """May the same request succeed later?"""
         return RULES[self.kind].transient

@@ -29,7 +29,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, latency: Latency) -> Percentiles:
-        return cls(*(_milliseconds(latency.percentile(percent)) for percent in (50, 95, 99)))
+        return cls(*map(_milliseconds, latency.percentiles(50, 95, 99)))
 
     def to_dict(self) -> dict[str, float | None]:
         return {"p50": self.p50, "p95": self.p95, "p99": self.p99}

@@ -1,11 +1,12 @@
 """The ASGI application: which route a request takes.
 
 1. A path is the same with and without ``/v1`` in front.
-2. Liveness and readiness are open; everything else asks for a client's key, if there are any, and the
-   admin routes for the admin key.
+2. Liveness, readiness and the page's own files are open; everything else asks for a client's key, if there
+   are any, and the admin routes for the admin key.
 3. An error is in the shape of the protocol whose path was asked: Anthropic's below ``/messages``, OpenAI's
    everywhere else.
-4. While draining, readiness and every new request of a client are answered 503 and ``connection: close``.
+4. While draining, readiness and every new request of a client are answered 503 and ``connection: close``,
+   and live streams end.
 5. What goes wrong in here is one line for the client, 500 in the protocol's shape, and a traceback for the
    log. Where the answer had begun the error is raised, for the server to cut the connection.
 """
@@ -33,6 +34,7 @@ from understudy.gateway.http import (
 )
 from understudy.gateway.journal import Journal
 from understudy.gateway.keys import Keys
+from understudy.gateway.live import Live
 from understudy.gateway.profiles import Profiles
 from understudy.gateway.views import Views
 from understudy.runtime.clock import SystemClock
@@ -62,8 +64,9 @@ class Gateway:
         self.keys = keys or Keys()
         self.clock = clock or SystemClock()
         self.admin: Admin | None = None
-        self.draining = False
+        self.worker: str | None = None
         self.running = 0
+        self._draining = False
         self._idle: asyncio.Future[None] | None = None
         self.conversations = Conversations(
             profiles, self.journal, clock=self.clock, comment_seconds=comment_seconds
@@ -73,7 +76,18 @@ class Gateway:
             "/messages": anthropic_client,
             "/responses": responses_client,
         }
+        self.live = Live(self)
         self._views = Views(self)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        """It is never taken back."""
+        self._draining = draining
+        self.live.end()
 
     @property
     def profiles(self) -> Profiles:
@@ -91,6 +105,7 @@ class Gateway:
 
     async def close(self) -> None:
         """End what is in flight with the protocol's own error."""
+        self.live.end()
         await self.profiles.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,11 +151,18 @@ class Gateway:
             await self.admin.handle(request, send)
         elif request.path.startswith("/responses/"):
             raise HttpError(404, "not_found", "responses are not stored here")
+        elif request.path == "/live":
+            _check_method(request, "GET")
+            await self.live.answer(request, scope, receive, send, self._reader(request))
         else:
             method, view = self._views.find(request.path)
             _check_method(request, method)
-            is_admin = self.admin is not None and self.admin.knows(request)
-            await view(request, send, None if is_admin else self._admit(request))
+            await view(request, send, self._reader(request))
+
+    def _reader(self, request: Request) -> str | None:
+        """Whose own requests may be read; None for the operator, who may read all."""
+        is_operator = self.admin is not None and self.admin.knows(request)
+        return None if is_operator else self._admit(request)
 
     def _admit(self, request: Request) -> str:
         """Rules 2 and 4; the client's name."""

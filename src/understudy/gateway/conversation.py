@@ -196,6 +196,7 @@ class _Turn:
         finally:
             call.leave()
             entry.end(status, desk.clock.now() - self._came)
+            desk.journal.ended(entry)
             _log.debug("%s", entry)
 
     # The three ways to answer

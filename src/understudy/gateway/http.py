@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -25,6 +26,7 @@ PIECE_SECONDS = 30.0
 BODY_SECONDS = 300.0
 LONGEST_VALUE = 256
 LONGEST_LENGTH = 20  # digits; nobody counts further
+LONGEST_QUERY = 2048
 
 JSON = (b"content-type", b"application/json")
 
@@ -79,6 +81,12 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
+
+    def query(self, name: str) -> str | None:
+        """The last value of this name in the query."""
+        query = self._scope.get("query_string", b"").decode("latin-1")
+        values = parse_qs(query[:LONGEST_QUERY], keep_blank_values=True)
+        return values[name][-1] if name in values else None
 
     @property
     def is_anthropic(self) -> bool:

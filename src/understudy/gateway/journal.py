@@ -1,19 +1,25 @@
-"""The recent requests and their trails, for ``GET /requests/{id}``.
+"""The recent requests and their trails, for ``GET /requests`` and ``GET /requests/{id}``.
 
 1. The newest `LIMIT` are kept; of two with the same id the later one.
 2. A request is listed from its beginning. Once it has ended only its trail is kept, no content ever.
 3. A client sees its own requests alone.
+4. Whoever wants to know of the requests that end is told of each, `on_end`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
-from understudy.errors import TrailEntry
+from understudy.errors import AttemptEntry, TrailEntry
+from understudy.observe.words import decision_words, entry_words
 from understudy.runtime.engine import Call
 
 LIMIT = 1000
+
+_UNTRIED = "nobody was asked"
 
 
 class Entry:
@@ -59,9 +65,24 @@ class Entry:
         self.backend = call.backend
         self._trail = call.trail
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def number(self) -> int | None:
+        """The request's number in its pool, while it runs."""
+        return None if self._call is None else self._call.number
+
+    @property
+    def trail(self) -> tuple[TrailEntry, ...]:
+        return self._trail if self._call is None else self._call.trail
+
+    @property
+    def is_smooth(self) -> bool:
+        """Did the first who was asked answer, at once?"""
+        trail = self._trail
+        return self.status == "answered" and len(trail) == 1 and isinstance(trail[0], AttemptEntry)
+
+    def summary(self) -> dict[str, Any]:
+        """What became of it, without the trail."""
         call = self._call
-        trail = self._trail if call is None else call.trail
         return {
             "id": self.id,
             "profile": self.profile,
@@ -70,18 +91,27 @@ class Entry:
             "backend": self.backend if call is None else call.backend,
             "began": self.began,
             "duration_ms": None if self.duration is None else round(self.duration * 1000, 3),
+            "words": decision_words(self.trail) or _UNTRIED,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        trail = self.trail
+        return {
+            **self.summary(),
             "trail": [entry.to_dict() for entry in trail],
+            "trail_words": [entry_words(entry) for entry in trail],
         }
 
 
 class Journal:
-    """Rule 1."""
+    """Rules 1 and 4."""
 
-    __slots__ = ("_entries", "_limit")
+    __slots__ = ("_entries", "_limit", "on_end")
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self.on_end: Callable[[Entry], None] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -96,3 +126,20 @@ class Journal:
         """The entry, if it is this client's; None as the client sees everybody's."""
         entry = self._entries.get(request_id)
         return entry if entry is not None and client in (None, entry.client) else None
+
+    def newest(self, count: int, client: str | None) -> list[Entry]:
+        """This client's, the newest first; None as the client sees everybody's."""
+        return list(islice(self._seen_by(client), count))
+
+    def running(self, profile: str, number: int) -> Entry | None:
+        """The entry of a request that runs, by its number in this profile's pool."""
+        entries = reversed(self._entries.values())
+        return next((one for one in entries if one.number == number and one.profile == profile), None)
+
+    def ended(self, entry: Entry) -> None:
+        """Rule 4."""
+        if self.on_end is not None:
+            self.on_end(entry)
+
+    def _seen_by(self, client: str | None) -> Iterator[Entry]:
+        return (entry for entry in reversed(self._entries.values()) if client in (None, entry.client))

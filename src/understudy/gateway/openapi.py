@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -82,6 +82,7 @@ class Route:
     errors: Sequence[int] = _KEYED
     body: str | None = None
     headers: Sequence[str] = ()
+    query: Mapping[str, Schema] = field(default_factory=dict)
     access: Access = Access.CLIENT
 
     @property
@@ -128,6 +129,14 @@ _ROUTES = (
     ),
     Route("get", "/stats", "allStats", "The statistics of every profile.", {_JSON: "AllStats"}),
     Route("get", "/stats/{profile}", "stats", "One profile's statistics.", {_JSON: "Stats"}, _NAMED),
+    Route(
+        "get", "/live", "live", "What happens, as server-sent events; with `once` one picture of it.",
+        {_STREAM: "Live", _JSON: "Picture"}, query={"once": {"enum": ["1"]}},
+    ),
+    Route(
+        "get", "/requests", "listRequests", "The recent requests of yours, the newest first.",
+        {_JSON: "Requests"}, query={"limit": {"type": "integer", "minimum": 1, "maximum": 1000}},
+    ),
     Route(
         "get", "/requests/{id}", "getRequest", "A recent request of yours and its trail.",
         {_JSON: "Request"}, _NAMED,
@@ -206,10 +215,10 @@ def _operation(route: Route, *, keyed: bool) -> dict[str, Any]:
         "security": _security(route.access, keyed=keyed),
         "responses": {"200": _success(route), **dict(_failures(route))},
     }
-    if route.headers:
-        operation["parameters"] = [
-            {"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers
-        ]
+    parameters = [{"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers]
+    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()]
+    if parameters:
+        operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": named(route.body)}}}
     return operation

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from understudy.core.breaker import State
+from understudy.core.history import LENGTH, SECONDS
 from understudy.core.policies import BY_NAME
 from understudy.core.settings import REGISTRY, Scope, Source
 from understudy.errors import FailureKind, SkipReason
@@ -36,7 +37,15 @@ def examples(values: Sequence[str]) -> Schema:
 
 def schemas(models: Sequence[str]) -> dict[str, Schema]:
     """Every shape by its name. `models` are examples of what may be asked for."""
-    return {**_requests(models), **_answers(), **_errors(), **_trails(), **_stats(), **_operators()}
+    return {
+        **_requests(models),
+        **_answers(),
+        **_errors(),
+        **_trails(),
+        **_live(),
+        **_stats(),
+        **_operators(),
+    }
 
 
 def _requests(models: Sequence[str]) -> dict[str, Schema]:
@@ -136,16 +145,61 @@ def _trails() -> dict[str, Schema]:
             first_content_ms=some,
         ),
         "Skip": _whole(backend=_TEXT, skipped=_one_of(SkipReason), until_ms=some),
+        "Summary": _whole(**_summary()),
+        "Requests": _whole(requests=_list(named("Summary"))),
         "Request": _whole(
-            id=_TEXT,
-            profile=_TEXT,
-            model=_TEXT,
-            status=_one_of(["running", "answered", "failed", "cancelled"]),
-            backend={"type": ["string", "null"]},
-            began={"type": "number", "description": "Seconds since 1970."},
-            duration_ms=some,
+            **_summary(),
             trail=_list({"anyOf": [named("Attempt"), named("Skip")]}),
+            trail_words=_list(_TEXT),
         ),
+    }
+
+
+def _summary() -> dict[str, Schema]:
+    return {
+        "id": _TEXT,
+        "profile": _TEXT,
+        "model": _TEXT,
+        "status": _one_of(["running", "answered", "failed", "cancelled"]),
+        "backend": {"type": ["string", "null"]},
+        "began": {"type": "number", "description": "Seconds since 1970."},
+        "duration_ms": {"type": ["number", "null"], "minimum": 0},
+        "words": {"type": "string", "description": "What was decided, on one line."},
+    }
+
+
+def _live() -> dict[str, Schema]:
+    some = {"type": ["number", "null"], "minimum": 0}
+    counts = dict.fromkeys(("ok", "failed", "refused"), _COUNT)
+    bucket = _whole(**counts, p95_first_content_ms=some, by_kind=_map(_COUNT))
+    strip = {
+        **_list({"anyOf": [bucket, {"type": "null"}]}),
+        "minItems": LENGTH,
+        "maxItems": LENGTH,
+        "description": f"{SECONDS:g} s each, the newest last; null where nothing happened.",
+    }
+    member = _whole(model={"type": ["string", "null"]}, strip=strip)
+    profile = _whole(
+        policy=_one_of(BY_NAME),
+        default=_BOOLEAN,
+        in_flight=_COUNT,
+        waiting=_COUNT,
+        stats=named("Stats"),
+        members=_map(member),
+    )
+    return {
+        "Live": {
+            "description": "Events: hello, picture, decision, change, missed, end.",
+            "anyOf": [named("Picture"), named("Decision"), named("Change")],
+        },
+        "Picture": _whole(
+            at=_INSTANT,
+            worker={"type": ["string", "null"]},
+            draining=_BOOLEAN,
+            profiles=_map(profile),
+        ),
+        "Decision": _whole(at=_INSTANT, **_summary()),
+        "Change": _whole(at=_INSTANT, profile=_TEXT, backend=_TEXT, words=_TEXT),
     }
 
 

@@ -1,4 +1,4 @@
-"""What can be read of the gateway: models, statistics, metrics, trails, and its own description.
+"""What can be read of the gateway: models, statistics, metrics, requests, and its own description.
 
 A view gets the client's name, None for the operator, who may see everything.
 """
@@ -10,11 +10,23 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from understudy.gateway import models, openapi
-from understudy.gateway.http import HttpError, Request, Send, answer, answer_json, header_value, no_route
+from understudy.gateway.http import (
+    LONGEST_LENGTH,
+    HttpError,
+    Request,
+    Send,
+    answer,
+    answer_json,
+    header_value,
+    no_route,
+)
+from understudy.gateway.journal import LIMIT
 from understudy.wire import anthropic_client
 
 if TYPE_CHECKING:
     from understudy.gateway.app import Gateway
+
+LISTED = 100
 
 View = Callable[[Request, Send, str | None], Awaitable[None]]
 
@@ -28,6 +40,7 @@ class Views:
             "/models": ("GET", self._models),
             "/messages/count_tokens": ("POST", self._count_tokens),
             "/stats": ("GET", self._all_stats),
+            "/requests": ("GET", self._requests),
             "/metrics": ("GET", self._metrics),
             "/openapi.json": ("GET", self._openapi),
         }
@@ -92,8 +105,22 @@ class Views:
         )
         await answer_json(send, value, request)
 
+    async def _requests(self, request: Request, send: Send, client: str | None) -> None:
+        entries = self._gateway.journal.newest(_limit(request), client)
+        await answer_json(send, {"requests": [entry.summary() for entry in entries]}, request)
+
     async def _trail(self, request: Request, send: Send, client: str | None) -> None:
         entry = self._gateway.journal.find(request.path.removeprefix("/requests/"), client)
         if entry is None:
             raise HttpError(404, "request_not_found", "no recent request of yours has this id")
         await answer_json(send, entry.to_dict(), request)
+
+
+def _limit(request: Request) -> int:
+    """How many are to be listed."""
+    given = request.query("limit")
+    if given is None:
+        return LISTED
+    if not given.isdecimal() or not 1 <= int(given[:LONGEST_LENGTH]) <= LIMIT:
+        raise HttpError(400, "invalid_request", f"limit must be a number from 1 to {LIMIT}", param="limit")
+    return int(given)

@@ -18,6 +18,7 @@ from understudy.config.store import ProfileStore, config_dir
 from understudy.core import stats as core_stats
 from understudy.core.breaker import State
 from understudy.core.facts import Facts
+from understudy.core.history import Bucket
 from understudy.core.member import Member
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
@@ -111,7 +112,7 @@ class Balancer:
         self._clock = clock or SystemClock()
         self._transport = make_transport(transport) if isinstance(transport, str) else transport
         self._jitter = (rng or random.Random()).random  # noqa: S311 - jitter is no secret
-        self._observers = (LoggingObserver(), *observers)
+        self._observers: list[Observer] = [LoggingObserver(), *observers]
         self._pool = _pool(profile, self._option)
         self._engine = self._make_engine()
         # A profile's earlier engines live as long as a call of theirs does, begun or not.
@@ -193,6 +194,19 @@ class Balancer:
             return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
         return core_stats.stats(self._pool, now, instant)
+
+    def strips(self) -> dict[str, list[Bucket | None]]:
+        """By member the last ten minutes, ten seconds each, the newest last; None where nothing happened."""
+        now = self._clock.now()
+        return {member.name: member.health.history.strip(now) for member in self._pool.members}
+
+    def attach(self, observer: Observer) -> None:
+        """Tell this observer, too, from now on."""
+        self._observers.append(observer)
+
+    def detach(self, observer: Observer) -> None:
+        """Tell it no more."""
+        self._observers.remove(observer)
 
     # An operator's hand
 

@@ -241,6 +241,11 @@ class Call:
         return self._told.text if self._keeps_text else ""
 
     @property
+    def number(self) -> int | None:
+        """The request's number in its pool, by which the facts name it; None before it has begun."""
+        return None if self._dispatch is None else self._dispatch.request
+
+    @property
     def attempts(self) -> int:
         """How many were made so far."""
         return self._dispatch.attempts if self._dispatch is not None else 0

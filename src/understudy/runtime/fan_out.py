@@ -12,10 +12,10 @@ _log = logging.getLogger("understudy.observers")
 
 
 class FanOut:
-    """Hands each event to each observer, in order."""
+    """Hands each event to each observer, in order. Who is among them may change at any time."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+        self._observers = observers
         self._failed: set[int] = set()
 
     def tell(self, events: Iterable[Event]) -> None:

@@ -15,13 +15,19 @@ async def test_why_tells_the_last_requests_trail(tmp_path: Path, capsys: pytest.
     await do(session, "/why")
     session.session.trail = ()
     await do(session, "/why")
-    session.session.trail = (SkipEntry("first", SkipReason.BENCHED, 2.0),)
+    skip = SkipEntry("first", SkipReason.BENCHED, 2.0)
+    session.session.trail = (skip,)
+    await do(session, "/why")
+    session.session.trail = (skip, SkipEntry("second", SkipReason.CIRCUIT_OPEN, None))
     await do(session, "/why")
 
     assert capsys.readouterr().out.splitlines() == [
         "nothing has been asked yet",
         "no backend was reached",
         "1. first was skipped: benched, back 2000 ms after the request began",
+        "first skipped: benched → second skipped: circuit open",
+        "1. first was skipped: benched, back 2000 ms after the request began",
+        "2. second was skipped: circuit open",
     ]
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from understudy.cli.commands.command import Command, Context, Usage
-from understudy.cli.render import trail_words
+from understudy.observe.words import decision_words, trail_words
 
 
 async def _why(context: Context, rest: str) -> None:
     trail = context.session.trail
     if trail is None:
         context.screen.say("nothing has been asked yet")
-    else:
-        context.screen.say(trail_words(trail) or "no backend was reached")
+        return
+    if len(trail) > 1:
+        context.screen.say(decision_words(trail))
+    context.screen.say(trail_words(trail) or "no backend was reached")
 
 
 async def _clear(context: Context, rest: str) -> None:
@@ -23,6 +25,6 @@ async def _quit(context: Context, rest: str) -> None:
     context.session.finished = True
 
 
-WHY = Command("/why", (Usage("", "the trail of the last request, in words"),), _why)
+WHY = Command("/why", (Usage("", "what was decided about the last request, and its trail, in words"),), _why)
 CLEAR = Command("/clear", (Usage("", "forget the conversation; the profile stays"),), _clear)
 QUIT = Command("/quit", (Usage("", "leave; also /exit and Ctrl-D"),), _quit, aliases=("/exit",))
