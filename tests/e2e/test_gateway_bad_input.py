@@ -763,7 +763,8 @@ async def test_an_offer_to_change_the_protocol_is_not_taken_up(lines: tuple[str,
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "//", "/v1", "/v1/", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/v1/completions",
+        "/v1", "/page", "/page/../app.py", "/page/%2e%2e/app.py", "/page/nothing.js",
+        "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/v1/completions",
         "/v1/embeddings", "/messages/batches", "/health", "/health/", "/health/../stats", "/health/nothing",
         "/stats/../../etc/passwd", "/stats/..%2f..%2fetc%2fpasswd", "/stats/%2e%2e", "/stats//etc/passwd",
         "/requests/%2e%2e", "/requests/../admin/reload", "/requests/", "/requests/%00", "/requests/%c3%28",

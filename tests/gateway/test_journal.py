@@ -98,8 +98,11 @@ async def test_once_it_has_ended_it_tells_how() -> None:
     assert kept.summary() == {key: told[key] for key in told if not key.startswith("trail")}
 
 
-async def test_it_went_smoothly_if_the_first_who_was_asked_answered_at_once() -> None:
+async def test_it_went_smoothly_if_the_first_who_was_asked_answered() -> None:
     assert (await ended(House(speech("Hi")))).is_smooth
+    drained = House(speech("Hi"), speech("Hi"))
+    drained.members[0].health.drained = True
+    assert (await ended(drained)).is_smooth
     assert not (await ended(House(refusal(401), speech("Hi")))).is_smooth
     assert not (await ended(House(speech("Hi")), "cancelled")).is_smooth
     assert not entry("running").is_smooth

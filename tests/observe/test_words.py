@@ -156,6 +156,7 @@ class TestDecision:
             (attempt("a", "running", duration=None), "a is being asked"),
             (attempt("a", "running", duration=None, hedge=True), "a, asked beside it, is being asked"),
             (attempt("a", "success"), "a answered in 12 ms"),
+            (attempt("a", "success", duration=1.84), "a answered in 1.8 s"),
             (attempt("a", "success", recovery="replay"), "a went on in 12 ms"),
             (attempt("a", "success", hedge=True), "a, asked beside it, answered in 12 ms"),
             (attempt("a", "refused"), "a answered in 12 ms, without content"),

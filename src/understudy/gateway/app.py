@@ -18,6 +18,7 @@ import logging
 import re
 from random import Random
 
+from understudy.gateway import page_files
 from understudy.gateway.admin import Admin
 from understudy.gateway.conversation import BrokenOff, Conversations
 from understudy.gateway.errors import reply_of, retry_after
@@ -151,6 +152,9 @@ class Gateway:
             await self.admin.handle(request, send)
         elif request.path.startswith("/responses/"):
             raise HttpError(404, "not_found", "responses are not stored here")
+        elif page_files.is_page(request.path):
+            _check_method(request, "GET")
+            await page_files.show(request, send)
         elif request.path == "/live":
             _check_method(request, "GET")
             await self.live.answer(request, scope, receive, send, self._reader(request))

@@ -24,6 +24,10 @@ from understudy.gateway.openapi_schemas import Schema, examples, named, schemas
 
 _JSON = "application/json"
 _STREAM = "text/event-stream"
+_HTML = "text/html"
+_SCRIPT = "text/javascript"
+_STYLE = "text/css"
+_PICTURE = "image/svg+xml"
 _TEXT = "text/plain"
 _OPENMETRICS = "application/openmetrics-text"
 
@@ -118,6 +122,11 @@ _ROUTES = (
     Route(
         "get", "/v1/models/{id}", "getModel", "One model.",
         {_JSON: "Model"}, _NAMED, headers=("anthropic-version",),
+    ),
+    Route("get", "/", "page", "The page.", {_HTML: "File"}, _ALWAYS, access=Access.OPEN),
+    Route(
+        "get", "/page/{file}", "pageFile", "What the page is made of.",
+        dict.fromkeys((_HTML, _SCRIPT, _STYLE, _PICTURE), "File"), (*_ALWAYS, 404), access=Access.OPEN,
     ),
     Route(
         "get", "/health/liveness", "liveness", "Does the process answer?",

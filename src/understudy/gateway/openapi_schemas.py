@@ -94,6 +94,7 @@ def _answers() -> dict[str, Schema]:
         "Health": _whole(status={"enum": ["alive", "ready", "draining"]}),
         "Exposition": {"type": "string", "description": "Prometheus text format."},
         "Document": _OBJECT,
+        "File": {"description": "As a browser takes it."},
     }
 
 

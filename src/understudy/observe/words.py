@@ -168,7 +168,7 @@ def _tried(entry: AttemptEntry) -> str:
     beside = ", asked beside it," if entry.hedge else ""
     if entry.duration is None:
         return f"{beside} is being asked"
-    after = _time(entry.duration)
+    after = _shortly(entry.duration)
     if entry.outcome == "success":
         return f"{beside} went on in {after}" if entry.recovery else f"{beside} answered in {after}"
     if entry.outcome == "refused":
@@ -180,6 +180,10 @@ def _tried(entry: AttemptEntry) -> str:
     status = "" if entry.status in (None, 200) else f" ({entry.status})"
     broke = " broke off" if entry.first_content is not None else ""
     return f"{beside}{broke}: {entry.outcome}{status}"
+
+
+def _shortly(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else _time(seconds)
 
 
 # What happened to a member

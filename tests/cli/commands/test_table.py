@@ -67,7 +67,7 @@ class TestHelp:
 
         assert capsys.readouterr().out.split(maxsplit=1) == [
             "/why",
-            "the trail of the last request, in words\n",
+            "what was decided about the last request, and its trail, in words\n",
         ]
 
     def test_the_documentation_has_the_same_table(self) -> None:
