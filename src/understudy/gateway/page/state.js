@@ -22,14 +22,17 @@ export function stateOf(backend) {
     };
   }
   if (circuit.state === "open") {
-    const due = circuit.next_probe_in_ms === 0;
     return {
       name: "open", level: BAD, word: "open", why: "its circuit is open",
-      until: due ? null : circuit.next_probe_in_ms, until_word: due ? "probed by the next request" : "probe in",
+      until: circuit.next_probe_in_ms, until_word: "probe in",
     };
   }
   if (circuit.state !== "closed") {
-    return { name: "half-open", level: WARN, word: "half-open", why: "a probe decides whether it is well again" };
+    const due = circuit.next_probe_in_ms === 0;
+    return {
+      name: "half-open", level: WARN, word: "half-open", why: "a probe decides whether it is well again",
+      until_word: due ? "with the next request" : "probe on its way",
+    };
   }
   if (bench) return { name: "benched", level: WARN, word: "benched", why: "it asked for a rest", until: bench, until_word: "back in" };
   if (backend.exhausted_ms > 0) {
