@@ -206,3 +206,20 @@ async def test_f71_a_unary_request_in_flight_is_answered_too(tmp_path: Path) -> 
         house.process.send_signal(signal.SIGTERM)
         assert (await asked).text == TEXT
         await house.check_left()
+
+
+async def test_f71_who_watches_live_is_told_and_holds_nothing_up(tmp_path: Path) -> None:
+    """One reads, one has stopped reading."""
+    async with (
+        serving(tmp_path, "fine", "openai", "--drain-delay", "0.1") as house,
+        visit(house.port) as watcher,
+        visit(house.port) as sleeper,
+    ):
+        for visitor in (watcher, sleeper):
+            await visitor.send("GET", "/live", {}, b"")
+            await visitor.read_head()
+            await visitor.read_until(b"event: picture")
+        house.process.send_signal(signal.SIGTERM)
+        await watcher.read_until(b"event: end")
+        assert (await watcher.read_rest()).whole
+        await house.check_left(within=4)

@@ -361,9 +361,10 @@ async def test_a_paused_stream_holds_what_comes(browser: Browser) -> None:
 async def test_what_others_wrote_stays_text(browser: Browser) -> None:
     async with house() as open_house, visit(browser, open_house) as page:
         await live(page)
-        open_house.lead.set_script(f"status 401 message='{HOSTILE}'")
+        escaped = "&lt;b&gt;no&lt;/b&gt;"
+        open_house.lead.set_script(f"status 401 message='{escaped}'")
         await open_house.ask(model=f"gpt{HOSTILE}", stream=True)
-        await expect(decision(page, HOSTILE).first).to_be_visible()
+        await expect(decision(page, f"check key and model: 401 Unauthorized: {escaped}")).to_be_visible()
         for summary in await page.locator("#stream summary").all():
             await summary.click()
         await expect(page.locator(".trail dd").filter(has_text=f"gpt{HOSTILE}")).to_have_count(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -368,6 +369,30 @@ async def test_a_reader_that_takes_nothing_does_not_hold_up_the_end() -> None:
 
 
 # Over a socket
+
+
+async def test_for_a_real_reader_that_takes_nothing_little_is_kept_and_then_it_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live, "BEAT", 0.0)
+    async with house() as open_house:
+        feed = open_house.gateway.live
+        feed.patience = 0.2
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", open_house.port))
+            client.sendall(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n")
+            most = 0
+            async with asyncio.timeout(30):
+                while repr(feed) == "<Live, 0 readers>":
+                    await asyncio.sleep(0.01)
+                while repr(feed) != "<Live, 0 readers>":
+                    (reader,) = feed._readers
+                    most = max(most, len(reader._picture))
+                    await asyncio.sleep(0.01)
+        assert 0 < most < 100_000, "one picture waits, and no more"
+        await open_house.check_it_is_well()
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 async def test_a_real_client_reads_and_leaves_and_nothing_is_left_of_it() -> None:

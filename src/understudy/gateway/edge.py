@@ -9,7 +9,8 @@
 3. A refusal is in the shape of the protocol whose path was asked, and closes the connection. Nothing is put
    into an answer that is on its way, or before one that is due: these are given, nothing more is read, and
    then the connection closes.
-4. The application can ask to be called back when the client leaves (`presence.EXTENSION`).
+4. The application can ask to be called back when the client leaves (`presence.EXTENSION`), and can leave one
+   that takes nothing any more (`presence.CUT`).
 5. An offer to change the protocol is not taken up: the request is served as it is, with its body, and so is
    what follows. (Java's client offers HTTP/2 with every first request.)
 6. HTTP/1.0 knows no chunks: an answer without a length ends with its connection. Nor is a connection used
@@ -29,7 +30,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from understudy.gateway.presence import EXTENSION
+from understudy.gateway.presence import CUT, EXTENSION
 from understudy.wire import anthropic_client, openai_client
 from understudy.wire.dialect import Dialect, ErrorReply
 
@@ -98,7 +99,7 @@ class EdgeProtocol(HttpToolsProtocol):
         # the head or the last chunk's begin and is no body; less what else the same piece held.
         self._piece = self._first = self._beside = 0
         self._when_gone: Callable[[], None] | None = None
-        self._extensions: Any = {EXTENSION: self._tell}
+        self._extensions: Any = {EXTENSION: self._tell, CUT: self._cut}
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -200,6 +201,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _tell(self, when_gone: Callable[[], None] | None) -> None:
         self._when_gone = when_gone
+
+    def _cut(self) -> None:
+        self.cycle.disconnected = True  # there is nobody to complete the answer for
+        self.transport.abort()
 
     # Refusing
 

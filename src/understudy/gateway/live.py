@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,7 +34,7 @@ from understudy.gateway.conversation import STREAM
 from understudy.gateway.http import ClientLeft, HttpError, Receive, Request, Scope, Send, answer
 from understudy.gateway.journal import Entry
 from understudy.gateway.picture import draw, instant
-from understudy.gateway.presence import Presence
+from understudy.gateway.presence import Presence, cut
 from understudy.library.balancer import Balancer
 from understudy.observe.words import change_words
 
@@ -168,6 +167,7 @@ class Live:
             with Presence(scope, receive):
                 await self._stream(reader, send, [*STREAM, *request.id_headers])
         except (TimeoutError, OSError):
+            cut(scope)
             raise ClientLeft from None
         finally:
             self._leave(reader)
@@ -270,10 +270,10 @@ class Live:
 
     async def _pause(self) -> None:
         clock = self._gateway.clock
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = clock.call_at(clock.now() + BEAT, partial(over.set_result, None))
+        over = asyncio.Event()
+        timer = clock.call_at(clock.now() + BEAT, over.set)
         try:
-            await over
+            await over.wait()
         finally:
             timer.cancel()
 

@@ -6,6 +6,9 @@ place, a backend's head, a back-off, or room in the client's own buffer. Rules:
 1. A server that offers to call back (our own does, under `EXTENSION`) costs nothing while nobody leaves.
    Under any other ASGI server a task waits for ``http.disconnect``.
 2. Only a cancellation of our own making is taken back; any other is somebody else's.
+
+`cut` is the other way round: a client that reads no more is left, and what is still unread with it, where the
+server offers that (under `CUT`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,14 @@ from types import TracebackType
 from understudy.gateway.http import Receive, Scope
 
 EXTENSION = "understudy.when_gone"
+CUT = "understudy.cut"
+
+
+def cut(scope: Scope) -> None:
+    """End the connection at once, if the server can."""
+    end: Callable[[], None] | None = scope.get("extensions", {}).get(CUT)
+    if end is not None:
+        end()
 
 
 class Presence:
