@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
 from understudy import Balancer, LoadBalancerProfile, StandardProfile
@@ -186,15 +187,23 @@ async def take(folder: Path | None) -> None:
         raise SystemExit("error: there is no chromium\nhint: scripts/services installs it")
     async with async_playwright() as playwright, evening() as url:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = await look(browser, url, width=1240, height=1000)
-        await page.screenshot(path=PICTURE if folder is None else folder / "light.png")
+        page = await look(browser, url, width=1160, height=1140)
+        await page.locator("#trouble-only").check()
+        picture = PICTURE if folder is None else folder / "light.png"
+        await page.screenshot(path=picture)
+        compress(picture)
         if folder is not None:
             await take_others(browser, url, page, folder)
         await browser.close()
 
 
+def compress(picture: Path) -> None:
+    """As many colours as a page has, which is a third of the bytes."""
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(256).save(picture, optimize=True)
+
+
 async def take_others(browser: Browser, url: str, page: Page, folder: Path) -> None:
-    await page.locator("#trouble-only").check()
     await page.locator("#stream li.failed-over summary").first.click()
     await page.get_by_role("button", name="synthetic").first.click()
     await asyncio.sleep(1.5)
