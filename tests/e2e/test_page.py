@@ -499,6 +499,7 @@ async def test_a_lost_connection_is_told_with_the_pictures_age_and_made_anew(bro
         connection = page.locator("#connection")
         await expect(connection).to_have_text(re.compile(r", the picture is \d+ s old; next try in \d+ s"))
         await expect(page.locator("#view")).to_have_class("stale")
+        await expect(page.locator("#now-title")).to_have_text("When last seen")
         await expect(state(page, "lead")).to_be_visible()
         open_house.is_down = False
         await expect(connection).to_have_text("live", timeout=15000)

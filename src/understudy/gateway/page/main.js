@@ -115,6 +115,7 @@ function tick() {
   say(find("connection"), words);
   set(find("connection"), "class", isFresh ? "live" : isLocked ? "" : lost === null && age === null ? "" : "stale");
   set(find("view"), "class", isFresh ? null : "stale");
+  say(find("now-title"), isFresh ? "Now" : "When last seen");
   show(find("reconnect"), lost !== null && !isLocked);
 }
 

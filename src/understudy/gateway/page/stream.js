@@ -91,6 +91,6 @@ export async function wordsOf(answer) {
   try {
     return JSON.parse(text).error.message;
   } catch {
-    return `status ${answer.status}`;
+    return `the gateway answers with status ${answer.status}`;
   }
 }
