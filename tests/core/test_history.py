@@ -45,6 +45,7 @@ def test_what_its_caller_cut_short_is_not_counted() -> None:
     history = History()
     history.ended(1000.0, Abandoned())
     assert history.strip(1000.0) == [None] * LENGTH
+    assert History().strip(5.0) == [None] * LENGTH, "nor was there anything when the clock began"
 
 
 def test_a_bucket_has_a_percentile_of_its_own_first_contents() -> None:

@@ -81,7 +81,7 @@ async def test_a_picture_is_as_described_and_holds_the_statistics() -> None:
     assert strips["a"] == {
         "ok": 0, "failed": 1, "refused": 0, "p95_first_content_ms": None, "by_kind": {"auth": 1},
     }  # fmt: skip
-    assert (strips["b"]["ok"], strips["b"]["failed"]) == (1, 0)
+    assert (strips["b"]["ok"], strips["b"]["failed"], strips["b"]["p95_first_content_ms"]) == (1, 0, 0.0)
     await leave(stage, visit)
 
 
@@ -228,6 +228,12 @@ async def test_who_comes_before_the_first_picture_is_drawn_waits_for_it() -> Non
     await stage.clock.advance()
     assert [[name for name, _ in events(visit)] for visit in visits] == [["hello", "picture"]] * 2
     await leave(stage, *visits)
+    await stage.clock.advance(100)
+    again = [stage.visit("/live", method="GET") for _ in range(2)]
+    await stage.clock.advance()
+    for visit in again:
+        assert [picture["at"][-10:] for picture in of(visit, "picture")] == ["15:00.000Z"], "none of before"
+    await leave(stage, *again)
 
 
 async def test_who_comes_later_gets_the_newest_picture_at_once() -> None:
@@ -355,17 +361,30 @@ async def test_so_do_those_of_a_gateway_that_is_closed() -> None:
     assert events(visit)[-1][0] == "end"
 
 
-async def test_a_reader_that_takes_nothing_does_not_hold_up_the_end() -> None:
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(seconds: float) -> None:
+    """Be it that something is being written to it, or not."""
     stage = Stage(completion())
     stage.gateway.live.last_seconds = 0.01
     visit = await watch(stage)
     visit.takes.clear()
-    await stage.clock.advance(1)
+    await stage.clock.advance(seconds)
     stage.gateway.draining = True
     stage.gateway.draining = True
     await visit.ended()
     assert not visit.is_whole
     stage.check()
+
+
+async def test_nor_does_one_that_is_being_cut_off_at_that_moment() -> None:
+    feed = Stage(completion()).gateway.live
+    reader = feed._join(None)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0) as reader.limit:
+            await asyncio.sleep(1)
+    feed.end()
+    assert reader.ended
+    feed._leave(reader)
 
 
 # Over a socket

@@ -174,6 +174,8 @@ class TestDecision:
         tries = [attempt("a", "reset") for _ in range(3)]
 
         assert decision_words(tries[:2]) == "a: reset twice"
+        others = [attempt("a", "server_error", status=status) for status in (500, 503)]
+        assert decision_words(others) == "a: server_error (500) → a: server_error (503)"
         assert decision_words([*tries, attempt("a", "success")]) == "a: reset 3 times → a answered in 12 ms"
 
     def test_members_that_were_passed_over_for_the_same_reason_are_one_step(self) -> None:

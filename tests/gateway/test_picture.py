@@ -1,0 +1,30 @@
+"""Facts about the picture of a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from tests.gateway.stage import Stage
+from tests.runtime.house import completion
+from understudy.gateway.picture import draw
+from understudy.gateway.profiles import Profiles
+
+
+async def test_a_large_gateway_is_drawn_profile_by_profile_and_others_come_first_meanwhile() -> None:
+    profiles = Profiles({str(number): Stage(completion()).served for number in range(5)})
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    busy = asyncio.ensure_future(other())
+    picture = json.loads(await draw(profiles, 1_700_000_000.25, worker="3", draining=True))
+    busy.cancel()
+    assert turns >= 5
+    assert list(picture["profiles"]) == list("01234")
+    assert (picture["at"], picture["worker"]) == ("2023-11-14T22:13:20.250Z", "3")
+    assert picture["draining"]
