@@ -36,8 +36,9 @@ from understudy.gateway.admin import Admin
 from understudy.gateway.admission import Door
 from understudy.gateway.app import Gateway
 from understudy.gateway.edge import EdgeProtocol
-from understudy.gateway.http import Receive, Scope, Send, answer
+from understudy.gateway.http import Message, Receive, Scope, Send, answer
 from understudy.gateway.keys import Keys
+from understudy.gateway.live import BACKLOG, News
 from understudy.gateway.profiles import Profiles, Served
 
 CHROMIUM = shutil.which("chromium")
@@ -89,6 +90,7 @@ class House:
         self.prefix = prefix
         self.url = ""
         self.is_down = False
+        self.is_silent = False
         self.gateway: Gateway
 
     def open(self) -> None:
@@ -121,7 +123,13 @@ class House:
         if self.is_down or not scope["path"].startswith(self.prefix):
             await answer(send, 502, b"bad gateway", [])
             return
-        await self.gateway({**scope, "path": scope["path"].removeprefix(self.prefix)}, receive, send)
+
+        async def passed_on(message: Message) -> None:
+            while self.is_silent:
+                await asyncio.sleep(0.05)
+            await send(message)
+
+        await self.gateway({**scope, "path": scope["path"].removeprefix(self.prefix)}, receive, passed_on)
 
     async def ask(self, **fields: Any) -> int:
         """One chat request; its status."""
@@ -358,6 +366,17 @@ async def test_a_paused_stream_holds_what_comes(browser: Browser) -> None:
         await expect(page.locator("#stream li")).to_have_count(1)
 
 
+async def test_what_came_too_fast_is_counted(browser: Browser) -> None:
+    async with house() as open_house, visit(browser, open_house) as page:
+        await live(page)
+        told = {"at": "2026-11-27T20:00:00.000Z", "profile": PROFILE, "backend": "lead", "words": "well"}
+        (reader,) = open_house.gateway.live._readers
+        for _ in range(BACKLOG + 3):
+            reader.tell(News("change", None, lambda: told))
+        await expect(decision(page, "3 more, too many to be shown")).to_be_visible()
+        assert await page.locator("#stream li").count() <= 120
+
+
 async def test_what_others_wrote_stays_text(browser: Browser) -> None:
     async with house() as open_house, visit(browser, open_house) as page:
         await live(page)
@@ -526,6 +545,31 @@ async def test_tries_come_further_and_further_apart_and_can_be_hurried(browser: 
         open_house.is_down = False
         await page.get_by_role("button", name="Try now").click()
         await live(page)
+
+
+async def test_who_comes_back_to_the_tab_does_not_wait_for_the_next_try(browser: Browser) -> None:
+    async with house() as open_house, visit(browser, open_house, tolerant=True) as page:
+        await live(page)
+        await page.evaluate("Math.random = () => 20")  # the next try is far away
+        open_house.is_down = True
+        open_house.cut()
+        await expect(page.locator("#connection")).to_contain_text("next try in")
+        open_house.is_down = False
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await live(page)
+
+
+async def test_a_stream_that_falls_silent_is_given_up(browser: Browser) -> None:
+    async with house() as open_house, visit(browser, open_house, tolerant=True) as page:
+        await page.clock.install()
+        await page.reload()
+        await live(page)
+        open_house.is_silent = True
+        await page.clock.fast_forward(4000)
+        await expect(page.locator("#connection")).to_have_text(re.compile("waiting, the picture is .* old"))
+        await page.clock.fast_forward(8000)
+        await expect(page.locator("#connection")).to_contain_text("the gateway has fallen silent")
+        open_house.is_silent = False
 
 
 async def test_a_gateway_that_shuts_down_says_so_and_its_successor_is_found(browser: Browser) -> None:
