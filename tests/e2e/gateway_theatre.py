@@ -43,6 +43,7 @@ from understudy.gateway.app import Gateway
 from understudy.gateway.keys import Keys
 from understudy.gateway.profiles import Profiles, Served
 from understudy.runtime.ports import Transport
+from understudy.runtime.tracing import Tracer
 
 __all__ = [
     "CLIENT_KEY",
@@ -355,6 +356,7 @@ async def gateway_theatre(
     default: str | None = None,
     door: Door | None = None,
     comment_seconds: float = 0.0,
+    tracer: Tracer | None = None,
     **settings: Any,
 ) -> AsyncIterator[GatewayTheatre]:
     """Open the house, with a member for each script. `speaks` are their formats, by the names of formats or
@@ -385,7 +387,7 @@ async def gateway_theatre(
         ]
         profile = LoadBalancerProfile("evening", policy, tuple(providers), settings={**SETTINGS, **settings})
         environ = {name.upper(): key for name, key in MEMBER_KEYS.items()}
-        balancer = Balancer(profile, cast, environ=environ, transport=transport or "aiohttp")
+        balancer = Balancer(profile, cast, environ=environ, transport=transport or "aiohttp", tracer=tracer)
         await stack.enter_async_context(balancer)
         served = Served("evening", balancer, door or Door(100, 100, 20.0))
         gateway = Gateway(

@@ -16,6 +16,7 @@ from understudy import Balancer, ChatChunk, LoadBalancerProfile, RequestError, S
 from understudy.core.stats import BackendStats
 from understudy.errors import AttemptEntry, SkipEntry, TrailEntry
 from understudy.faults import TEXT, FaultProvider, Request
+from understudy.runtime.tracing import Tracer
 
 FIRST_CONTENT = 0.4
 STALL = 0.3
@@ -129,6 +130,7 @@ async def theatre(
     speaks: str = "openai",
     model: str | None = None,
     lots: Random | None = None,
+    tracer: Tracer | None = None,
     **settings: Any,
 ) -> AsyncIterator[Theatre]:
     """Open the house; `settings` are the profile's, over the short clocks. `model` None: each has its own.
@@ -151,7 +153,7 @@ async def theatre(
             )
             for name in urls
         ]
-        async with Balancer(profile, cast) as lb:
+        async with Balancer(profile, cast, tracer=tracer) as lb:
             house = Theatre(first, other, lb)
             yield house
             await house.check_nothing_is_left()

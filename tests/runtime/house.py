@@ -25,6 +25,7 @@ from understudy.errors import TrailEntry
 from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import ManualClock
 from understudy.runtime.engine import Call, Engine
+from understudy.runtime.tracing import Tracer
 from understudy.simulate.scripted_transport import Piece, Reply, ScriptedTransport
 from understudy.wire import openai_chat
 from understudy.wire.chat import ChatChunk, ChatRequest
@@ -100,6 +101,7 @@ class House:
         key: str | None = None,
         facts: Sequence[Facts] = (),
         formats: Sequence[ModuleType] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.listener = Listener()
@@ -136,6 +138,7 @@ class House:
             clock=self.clock,
             jitter=lambda: 0.0,
             observers=[self.listener],
+            tracer=tracer,
         )
 
     def call(self, *, stream: bool = True, **fields: Any) -> Call:

@@ -75,6 +75,10 @@ _INSTALL = "pip install 'understudy[gateway]'"
     "--drain-timeout", type=click.FloatRange(0), default=120.0, show_default=True, metavar="SECONDS",
     help="How long open answers may take to finish then.",
 )  # fmt: skip
+@click.option(
+    "--otel/--no-otel", default=None,
+    help="Record traces and metrics by OpenTelemetry; else if OTEL_EXPORTER_OTLP_ENDPOINT is set.",
+)  # fmt: skip
 def serve(
     profiles: Sequence[str],
     host: str,
@@ -89,6 +93,7 @@ def serve(
     comments: float,
     drain_delay: float,
     drain_timeout: float,
+    otel: bool | None,
 ) -> None:
     """Put profiles behind HTTP, for any OpenAI or Anthropic client.
 
@@ -110,6 +115,7 @@ def serve(
         from understudy.gateway.server import ListenFailed, Server, listen
     except ImportError as error:
         raise ConfigurationError(_MISSING.format(name=error.name), hint=_INSTALL) from None
+    from understudy.cli.tracing import traced
     from understudy.gateway import loading
     from understudy.gateway.admin import VARIABLE, Admin
     from understudy.gateway.app import Gateway
@@ -138,6 +144,7 @@ def serve(
             settings=saved_profiles.settings_of(settings),
             limit=max_concurrent,
             queue=max_queue,
+            tracer=tracer,
         )
         gateway = Gateway(loading.load(plan), keys=keys, comment_seconds=comments)
         reloader = Reloader(plan, gateway)
@@ -159,7 +166,11 @@ def serve(
         finally:
             watching.cancel()
 
-    with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        listener,
+        traced(otel, os.environ) as tracer,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         runner.run(run())
 
 

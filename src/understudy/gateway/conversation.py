@@ -53,6 +53,9 @@ COMMENT = b": still waiting\n\n"
 # By these headers a client names its session: ours first, then those of agents.
 _SESSIONS = ("x-understudy-session", "x-claude-code-session-id", "session_id", "x-session-id")
 
+# By these it says of which trace the request is a part.
+_TRACE = ("traceparent", "tracestate", "baggage")
+
 _KEYS = [setting.key for setting in REGISTRY]
 _SETTINGS = frozenset(
     [
@@ -117,6 +120,8 @@ class Conversations:
         asked.created = int(self.clock.wall())
         asked.headers = request.passed_on(dialect.PASSED_ON)
         asked.session = next(iter(request.passed_on(_SESSIONS).values()), "")
+        if b"traceparent" in request.headers:
+            asked.trace = request.passed_on(_TRACE)
         return asked
 
 

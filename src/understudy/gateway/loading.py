@@ -32,6 +32,7 @@ from understudy.gateway.admission import Door
 from understudy.gateway.profiles import Profiles, Served, patience
 from understudy.library.balancer import Balancer
 from understudy.runtime.ports import Transport
+from understudy.runtime.tracing import Tracer
 
 _log = logging.getLogger("understudy.gateway")
 
@@ -66,6 +67,7 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     limit: int = 2048
     queue: int = 1024
+    tracer: Tracer | None = None
 
 
 def load(plan: Plan) -> Profiles:
@@ -124,7 +126,13 @@ def _fingerprints(files: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _serve(plan: Plan, profile: PoolProfile) -> Served:
-    balancer = Balancer(profile, settings=plan.settings, environ=plan.environ, transport=plan.transport)
+    balancer = Balancer(
+        profile,
+        settings=plan.settings,
+        environ=plan.environ,
+        transport=plan.transport,
+        tracer=plan.tracer,
+    )
     return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience(balancer)))
 
 

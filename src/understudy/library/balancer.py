@@ -42,6 +42,7 @@ from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.engine import Call, Engine
 from understudy.runtime.ports import Clock, Observer, Transport
+from understudy.runtime.tracing import Tracer
 from understudy.wire import anthropic_messages, gemini, openai_chat, openai_responses
 from understudy.wire.anthropic_request import MAX_TOKENS
 from understudy.wire.chat import ChatRequest
@@ -76,6 +77,7 @@ class Options(TypedDict, total=False):
     transport: Transport | TransportName
     rng: Random | None
     observers: Sequence[Observer]
+    tracer: Tracer | None
 
 
 class Balancer:
@@ -86,8 +88,9 @@ class Balancer:
 
     `settings` override the profile's, like ``--set``. `environ` is where key variables are looked up,
     default the process's. `transport` is an adapter or its name. `clock`, `rng` and `observers` replace
-    the system's clock, the jitter's source and the listeners besides the log. An asynchronous context
-    manager: leaving it ends what is in flight and closes every connection.
+    the system's clock, the jitter's source and the listeners besides the log. `tracer` records a trace of
+    each request (`understudy.observe.otel`). An asynchronous context manager: leaving it ends what is in
+    flight and closes every connection.
 
     Raises `ConfigurationError` when no member is usable, or a setting is wrong.
     """
@@ -103,6 +106,7 @@ class Balancer:
         transport: Transport | TransportName = "aiohttp",
         rng: Random | None = None,
         observers: Sequence[Observer] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         if not isinstance(profile, PoolProfile):
             profile = make_pool(profile, members, os.environ if environ is None else environ)
@@ -113,6 +117,7 @@ class Balancer:
         self._transport = make_transport(transport) if isinstance(transport, str) else transport
         self._jitter = (rng or random.Random()).random  # noqa: S311 - jitter is no secret
         self._observers: list[Observer] = [LoggingObserver(), *observers]
+        self._tracer = tracer
         self._pool = _pool(profile, self._option)
         self._engine = self._make_engine()
         # A profile's earlier engines live as long as a call of theirs does, begun or not.
@@ -276,6 +281,7 @@ class Balancer:
             clock=self._clock,
             jitter=self._jitter,
             observers=self._observers,
+            tracer=self._tracer,
         )
 
     def _apply(self) -> None:

@@ -33,10 +33,12 @@ from understudy.runtime.hold import Hold
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.runtime.race import Race, Runner
 from understudy.runtime.recovery import Told
+from understudy.runtime.tracing import Tracer, Tracing
 from understudy.runtime.vigil import NotYet, Vigil
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage
 from understudy.wire.needs import Needs
+from understudy.wire.seam import Said
 
 AWAKE = 5.0
 
@@ -53,12 +55,14 @@ class Engine:
         clock: Clock,
         jitter: Callable[[], float],
         observers: Sequence[Observer] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         self.pool = pool
         self.backends = dict(backends)
         self.transport = transport
         self.clock = clock
         self.jitter = jitter
+        self.tracing = None if tracer is None else Tracing(tracer, pool, clock)
         self._fan_out = FanOut(observers)
         self._calls: set[Call] = set()
         self._waiters: dict[int, asyncio.Future[None]] = {}
@@ -70,6 +74,8 @@ class Engine:
 
     def call(self, request: Request, *, stream: bool, keeps_text: bool = True) -> Call:
         """One request, not begun yet: it begins when its chunks are asked for."""
+        if self.tracing is not None:
+            keeps_text = keeps_text or self.tracing.keeps_text
         return Call(self, request, stream=stream, keeps_text=keeps_text)
 
     @property
@@ -96,7 +102,10 @@ class Engine:
         if self._closed:
             raise BalancerClosed("the balancer is closed")
         self._calls.add(call)
-        return Dispatch(self.pool, self.clock.now(), self.jitter, stream=call.stream, needs=call.needs)
+        dispatch = Dispatch(self.pool, self.clock.now(), self.jitter, stream=call.stream, needs=call.needs)
+        if self.tracing is not None:
+            self.tracing.begin(call, dispatch.request)
+        return dispatch
 
     def end(self, call: Call) -> None:
         self._calls.discard(call)
@@ -111,6 +120,8 @@ class Engine:
         if self._waiters:
             self._wake_for(events)
         self._fan_out.tell(events)
+        if self.tracing is not None:
+            self.tracing.tell(events)
 
     def waiter(self, request: int) -> asyncio.Future[None]:
         """A future that the request's turn resolves, or the next settled probe."""
@@ -244,6 +255,11 @@ class Call:
     def number(self) -> int | None:
         """The request's number in its pool, by which the facts name it; None before it has begun."""
         return None if self._dispatch is None else self._dispatch.request
+
+    @property
+    def said(self) -> Mapping[int, Said]:
+        """What has been handed on, by choice, unless nobody wants it kept."""
+        return self._told.transcript.said if self._keeps_text else {}
 
     @property
     def attempts(self) -> int:
@@ -478,6 +494,8 @@ class Call:
             progress=_Report(dispatch, engine),
             seam=part.seam,
         )
+        if engine.tracing is not None:
+            engine.tracing.attempt(dispatch.request, attempt, backend, exchange)
         return Runner(attempt, exchange, watchdog)
 
     async def _pause(self, wait: Wait, request: int) -> list[ChatChunk] | None:
@@ -532,6 +550,9 @@ class Call:
         """Add all that is known by now: the trail, and the text that was passed on."""
         error.trail = self.trail
         error.partial = self.text
+        if self._engine.tracing is not None:
+            assert self._dispatch is not None, "an error of what has not begun"
+            self._engine.tracing.failed(self._dispatch.request, error)
 
     def _shown(self, batch: list[ChatChunk]) -> list[ChatChunk]:
         shown = [chunk for chunk in batch if chunk.usage is None or not self._hidden(chunk)]

@@ -29,7 +29,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -106,6 +106,7 @@ class Exchange:
         "finish_reason",
         "held",
         "model",
+        "trace_headers",
         "usage",
     )
 
@@ -153,6 +154,7 @@ class Exchange:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.finish_reason: str | None = None
+        self.trace_headers: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<Exchange of {self._attempt!r}>"
@@ -243,9 +245,12 @@ class Exchange:
         attempt, backend = self._attempt, self._backend
         body, unwanted = self._body()
         self._note_left_out(unwanted)
+        headers = backend.headers_for(self._request)
+        if self.trace_headers:
+            headers = {**headers, **self.trace_headers}
         request = HttpRequest(
             url=backend.url_for(stream=attempt.stream),
-            headers=backend.headers_for(self._request),
+            headers=headers,
             body=body,
             connect_timeout=attempt.settings.timeouts.connect,
             ca_file=backend.ca_file,

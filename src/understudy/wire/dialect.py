@@ -116,7 +116,8 @@ class ClientRequest:
     `choices` is how many answers were asked for, `wants_usage` whether the client is to see the tokens of
     a stream, `prompt` the field that holds the conversation. Whoever received it adds: `headers`, those of
     the client that its own format's backends should see; `session`, what the client says that it belongs to;
-    `id` and `created` (seconds since 1970), for an answer whose backend gives it none.
+    `id` and `created` (seconds since 1970), for an answer whose backend gives it none; `trace`, the headers
+    that say of which trace it is a part.
     """
 
     __slots__ = (
@@ -132,6 +133,7 @@ class ClientRequest:
         "prompt",
         "session",
         "stream",
+        "trace",
         "wants_usage",
     )
 
@@ -155,6 +157,7 @@ class ClientRequest:
         self.wants_usage = wants_usage
         self.headers: Mapping[str, str] = {}
         self.session = ""
+        self.trace: Mapping[str, str] = {}
         self.id = ""
         self.created = 0
         self._chat: ChatRequest | None = None
