@@ -26,7 +26,7 @@ def demo(plain: bool) -> int:
     from understudy.cli.performance import Performance
     from understudy.cli.playbill import Playbill
 
-    with _without_proxy():
+    with without_proxy():
         missing = stopping.run(Performance(Playbill(sys.stdout, plain=plain)).play())
     for claim in missing:
         failures.complain(f"the demo did not show this: {claim}", None, sys.stderr)
@@ -34,7 +34,7 @@ def demo(plain: bool) -> int:
 
 
 @contextmanager
-def _without_proxy() -> Iterator[None]:
+def without_proxy() -> Iterator[None]:
     """The way to this machine leads through no proxy, whatever the environment says."""
     before = os.environ.get("no_proxy")
     os.environ["no_proxy"] = "127.0.0.1"

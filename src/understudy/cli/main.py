@@ -19,7 +19,7 @@ import click
 from understudy._version import __version__
 from understudy.cli import failures, saved_profiles
 
-_COMMANDS = ("check", "demo", "faults", "profile", "serve", "simulate")
+_COMMANDS = ("check", "demo", "faults", "profile", "serve", "simulate", "stats", "top", "why")
 _COMPLETION_VARIABLE = "_UNDERSTUDY_COMPLETE"
 _DEBUG_VARIABLE = "UNDERSTUDY_DEBUG"
 _EVERYTHING = "understudy:*"

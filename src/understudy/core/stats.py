@@ -227,6 +227,7 @@ class BackendStats:
             "tpm": self.tpm,
             "serving_rate": self.serving_rate,
             "by_kind": self.by_kind,
+            "refused_by_kind": self.refused_by_kind,
             "skips": self.skips,
             "bench_remaining_ms": self.bench_remaining_ms,
             "problem": self.problem,

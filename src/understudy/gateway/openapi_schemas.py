@@ -243,6 +243,7 @@ def _backend() -> Schema:
         tpm=_AMOUNT,
         serving_rate=some,
         by_kind=_map(_COUNT),
+        refused_by_kind=_map(_COUNT),
         skips=_map(_COUNT),
         bench_remaining_ms=_AMOUNT,
         problem={"type": ["string", "null"]},

@@ -1,0 +1,1 @@
+"""``understudy top``: a running gateway in a terminal. Only `tui.app` and what it shows imports Textual."""
