@@ -1,4 +1,4 @@
-"""The gateway that ``understudy top --demo`` looks at: real, with clients, and backends that misbehave in turn.
+"""The gateway that ``understudy top --demo`` looks at: with clients, and backends that misbehave in turn.
 
 1. Nothing is acted out: the backends are the fault provider on real sockets, the gateway is the application
    that ``understudy serve`` serves, asked in this process. It needs no key, no network and no proxy.

@@ -38,11 +38,11 @@ class Action(NamedTuple):
 
 
 ACTIONS = {
-    "reset": Action("Reset {}?", "Its failures, its bench and whatever holds its circuit are forgotten.", "reset"),
+    "reset": Action("Reset {}?", "Its failures, its bench and its circuit are forgotten.", "reset"),
     "drain": Action("Drain {}?", "It finishes what it has, and is given nothing more.", "drained"),
     "enable": Action("Take {} into service?", "It is asked again when its turn comes.", "in service"),
     "open": Action("Hold the circuit of {} open?", "It is not asked, until it is reset.", "held open"),
-    "close": Action("Hold the circuit of {} closed?", "It is asked however it fares, until it is reset.", "held closed"),
+    "close": Action("Hold the circuit of {} closed?", "It is asked, until it is reset.", "held closed"),
 }  # fmt: skip
 
 HELP = [
@@ -75,9 +75,10 @@ class Top(App[None]):
     #filter { display: none; height: 1; border: none; padding: 0 1; }
     #said { display: none; height: 1; padding: 0 1; text-style: bold; }
     Reading, Question { align: center middle; }
-    Reading VerticalScroll { width: 90%; max-width: 100; height: auto; max-height: 90%; border: solid $primary; padding: 0 1; background: $surface; }
+    Reading VerticalScroll, #question { width: 90%; border: solid $primary; background: $surface; }
+    Reading VerticalScroll { max-width: 100; height: auto; max-height: 90%; padding: 0 1; }
     Reading #text { height: auto; }
-    #question { width: 90%; max-width: 72; height: auto; border: solid $primary; padding: 1 2; background: $surface; }
+    #question { max-width: 72; height: auto; padding: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
@@ -143,8 +144,6 @@ class Top(App[None]):
         said = [self._remote.name, *self._state(since)]
         if picture is not None and picture.worker is not None:
             said.append(f"worker {picture.worker}")
-        if picture is not None and picture.draining:
-            said.append("draining")
         if board.order != "as listed":
             said.append(f"sorted by {board.order}")
         if board.filter:
@@ -222,8 +221,7 @@ class Top(App[None]):
 
     async def on_data_table_row_selected(self, event: Lines.RowSelected) -> None:
         key = event.row_key.value
-        if key is None:
-            return
+        assert key is not None, "every line has one"
         if event.data_table is self._news:
             await self._tell_request(key)
         else:
@@ -269,9 +267,7 @@ class Top(App[None]):
         if line is None:
             self.say("no member is marked")
         elif not (hello.operator and hello.admin):
-            self.say(
-                f"this needs the admin key, as {KEY_VARIABLE} of this command and UNDERSTUDY_ADMIN_KEY of the gateway"
-            )
+            self.say(f"this needs the gateway's admin key, as {KEY_VARIABLE} or --key")
         else:
             self._ask(action, line)
 

@@ -155,7 +155,7 @@ class Board:
                 self._changes += 1
                 words = f"{told.backend}: {told.words}"
                 self._note(NewsLine(f"change {self._changes}", told.at, told.profile, words, ""))
-            case Summary():
+            case _:
                 words = told.words if told.status == "answered" else f"{told.status}: {told.words}"
                 self._note(NewsLine(told.id, told.at, told.profile, words, told.id))
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from understudy.tui import cells
 from understudy.tui.board import MemberLine, NewsLine, ProfileLine
 
+VAST = 160
 WIDE = 110
 MIDDLE = 72
 ROOMY = 90
@@ -43,7 +44,7 @@ def _strip(minutes: int) -> Column:
 def members(width: int) -> list[Column]:
     """The columns of the members' table."""
     if width >= WIDE:
-        strip = _strip(5 if width >= WIDE + 30 else 3)
+        strip = _strip(5 if width >= VAST else 3)
         return [_NAME, _MODEL, _STATE, _NOW, _ASKED, _OK, _P50, _P95, _TPM, _RATE, strip, _FAILURES]
     if width >= MIDDLE:
         return [_NAME, _STATE, _NOW, _OK, _P95, _TPM, _strip(3 if width >= ROOMY else 1)]

@@ -1,7 +1,7 @@
 """A gateway that runs elsewhere, asked over HTTP.
 
 1. Whatever goes wrong is a `GatewayError`: one line, and how to mend it. No key is in it.
-2. A request may take `SECONDS`; a live stream may say nothing for as long, since a picture is due each second.
+2. A gateway may say nothing for `SECONDS`, also in a live stream, since a picture is due each second.
 3. No redirect is followed: the key is for this address.
 """
 
