@@ -44,7 +44,7 @@ def top(url: str, key: str | None, demo: bool) -> int:
 
 def _check_textual() -> None:
     try:
-        import textual  # noqa: F401 - is it there?
+        import understudy.tui.app  # noqa: F401 - does it find what it needs?
     except ImportError as error:
         raise ConfigurationError(_MISSING.format(name=error.name), hint=_INSTALL) from None
 

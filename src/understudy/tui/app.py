@@ -99,6 +99,7 @@ class Top(App[None]):
         self.board = Board()
         self._remote = remote
         self._clock = clock
+        self._width = columns.WIDE
         self._detail: Callable[[], list[str]] | None = None
 
     def compose(self) -> ComposeResult:
@@ -115,6 +116,7 @@ class Top(App[None]):
         self.run_worker(self._follow())
 
     def on_resize(self, event: events.Resize) -> None:
+        self._width = event.size.width
         self.draw()
 
     async def _follow(self) -> None:
@@ -125,7 +127,7 @@ class Top(App[None]):
     # Drawing
 
     def draw(self) -> None:
-        width = self.size.width
+        width = self._width
         self._head.update(Text(self.head(), no_wrap=True, overflow="ellipsis"))
         chosen = columns.members(width)
         self._members.show(
