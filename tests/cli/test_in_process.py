@@ -43,3 +43,14 @@ async def test_whoever_stops_listening_has_left() -> None:
     assert stage.gateway.running == 1
     await stream.aclose()  # type: ignore[attr-defined]
     stage.check()
+
+
+async def test_whoever_reads_slowly_holds_the_gateway_back() -> None:
+    stage = Stage(completion())
+    stream = InProcess(stage.gateway, "gateway").live()
+    assert (await anext(stream)).startswith(b"event: hello")
+    for _ in range(10):
+        await stage.clock.advance(1)
+    unread = [await anext(stream), await anext(stream), await anext(stream)]
+    assert b"22:13:30.000Z" in unread[-1], "the newest picture, and two that were under way"
+    await stream.aclose()  # type: ignore[attr-defined]

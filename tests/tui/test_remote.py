@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.e2e.servers import Peer, deaf_port, free_port, serve
@@ -73,20 +71,23 @@ async def test_nobody_there_is_said_with_a_hint() -> None:
 
 
 async def test_the_key_goes_to_this_address_alone() -> None:
-    heads: list[bytes] = []
+    async def say(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer("200 OK", b"{}"))
 
-    async def play(peer: Peer) -> None:
-        heads.append(await peer.request())
-        await peer.send(
-            b"HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n"
-        )
+    async with serve(say) as elsewhere:
 
-    async with serve(play) as server, HttpRemote(server.url, "sk-secret") as remote:
-        with pytest.raises(GatewayError) as raised:
-            await remote.get("/stats")
-    assert b"Bearer sk-secret" in heads[0]
+        async def send_away(peer: Peer) -> None:
+            await peer.request()
+            where = elsewhere.url.encode()
+            await peer.send(b"HTTP/1.1 307 Elsewhere\r\nlocation: %b/\r\ncontent-length: 0\r\n\r\n" % where)
+
+        async with serve(send_away) as server, HttpRemote(server.url, "sk-secret") as remote:
+            with pytest.raises(GatewayError) as raised:
+                await remote.get("/stats")
+        assert b"Bearer sk-secret" in server.requests[0]
+        assert elsewhere.requests == []
     assert "sk-secret" not in f"{raised.value} {raised.value.hint} {remote!r}"
-    await asyncio.sleep(0)
 
 
 def test_a_refusal_is_in_the_gateways_words() -> None:
