@@ -50,8 +50,8 @@ def an_evening() -> Stage:
 KEYS = [
     "requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight", "tokens",
     "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
-    "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind", "skips",
-    "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms", "ceilings", "slow_start",
+    "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind",
+    "refused_by_kind", "skips", "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms", "ceilings", "slow_start",
     "recovered", "hedged", "lost", "patience_ms", "circuit_breaker",
 ]  # fmt: skip
 POOL_KEYS = [
