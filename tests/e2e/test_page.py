@@ -290,11 +290,12 @@ async def test_every_state_has_a_word_and_a_shape_of_its_own(browser: Browser) -
 
 async def test_where_nobody_can_be_asked_that_comes_first(browser: Browser) -> None:
     async with house() as open_house, visit(browser, open_house) as page:
-        for name in open_house.names:
-            open_house.balancer.act(name, "drain")
-        first = page.locator("#troubles li").first
-        await expect(first).to_contain_text("no member can be asked")
-        await expect(page.locator("#troubles li")).to_have_count(3)
+        await live(page)
+        open_house.balancer.act("lead", "drain")
+        open_house.second.set_script("status 500")
+        await open_house.ask()
+        troubles = page.locator("#troubles li")
+        await expect(troubles).to_contain_text(["no member can be asked", "circuit is open", "took it out"])
 
 
 async def test_the_last_minutes_are_told_to_who_sees_no_bars(browser: Browser) -> None:
@@ -513,17 +514,22 @@ async def test_where_there_is_no_admin_key_the_actions_are_off_and_say_why(brows
 async def test_a_lost_connection_is_told_with_the_pictures_age_and_made_anew(browser: Browser) -> None:
     async with house() as open_house, visit(browser, open_house, tolerant=True) as page:
         await live(page)
+        open_house.lead.set_script("status 500")
+        await open_house.ask()
+        await expect(state(page, "lead")).to_have_text("open")
+        await expect(page.locator("#stream details")).to_have_count(1)
         open_house.is_down = True
         open_house.cut()
         connection = page.locator("#connection")
         await expect(connection).to_have_text(re.compile(r", the picture is \d+ s old; next try in \d+ s"))
         await expect(page.locator("#view")).to_have_class("stale")
         await expect(page.locator("#now-title")).to_have_text("When last seen")
-        await expect(state(page, "lead")).to_be_visible()
+        for until in (page.locator("#troubles .until"), member(page, "lead").locator(".until")):
+            await expect(until).to_have_text("probe in a moment")
         open_house.is_down = False
         await expect(connection).to_have_text("live", timeout=15000)
         await open_house.ask()
-        await expect(page.locator("#stream li")).to_have_count(1)
+        await expect(page.locator("#stream details")).to_have_count(2)
 
 
 async def test_tries_come_further_and_further_apart_and_can_be_hurried(browser: Browser) -> None:
@@ -600,6 +606,22 @@ async def test_it_works_below_a_path_of_a_proxy(browser: Browser) -> None:
 
 
 # Hands and eyes
+
+
+async def test_a_request_that_is_being_read_stays_where_it_is_when_it_ends(browser: Browser) -> None:
+    async with house() as open_house, visit(browser, open_house) as page:
+        await live(page)
+        open_house.lead.set_script("status 500")
+        open_house.second.set_script("delay 1s; fine")
+        slow = asyncio.ensure_future(open_house.ask())
+        row = page.locator("#stream li:has(details)").last
+        await expect(row.locator(".status")).to_have_text("goes on")
+        await row.locator("summary").focus()
+        assert await open_house.ask() == 200
+        await expect(page.locator("#stream details")).to_have_count(2)
+        assert await slow == 200
+        await expect(row.locator(".status")).to_have_text("failed over")
+        await expect(row.locator("summary")).to_be_focused()
 
 
 @pytest.mark.parametrize("width", [360, 768, 1200])

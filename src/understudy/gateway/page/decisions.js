@@ -60,7 +60,6 @@ export class Decisions {
 
   #put(one) {
     let item = one.id === undefined ? undefined : this.items.get(one.id);
-    if (item?.finished) return;
     const isNew = item === undefined;
     item ??= one.status === "change" ? makeChange(one) : this.#makeRequest(one);
     update(item, one);
