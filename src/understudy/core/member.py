@@ -11,6 +11,7 @@ from understudy.core.load import Load
 from understudy.core.metrics import MemberMetrics
 from understudy.core.patience import Patience
 from understudy.core.settings import MemberSettings, PoolSettings
+from understudy.core.silence import Silence
 from understudy.core.sliding import Minute
 from understudy.core.slow_start import SlowStart
 from understudy.core.window import TokenWindow
@@ -37,6 +38,7 @@ class Health:
         "metrics",
         "patience",
         "refuses_prefill",
+        "silence",
         "slow_start",
         "taken_over",
         "tokens",
@@ -53,6 +55,7 @@ class Health:
         self.refuses_prefill = False
         self.load = Load()
         self.patience = Patience()
+        self.silence = Silence()
         self.slow_start: SlowStart | None = None
         self.tokens = Minute()
         self.asked = Minute()
