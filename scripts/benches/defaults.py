@@ -31,9 +31,10 @@ from typing import Any
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.core.settings import REGISTRY
 from understudy.simulate.cast import Cast, make_cast
+from understudy.simulate.distribution import Draw, measured
 from understudy.simulate.figures import figures
 from understudy.simulate.run import Run, simulate
-from understudy.simulate.scenario import Effects, Phase, Scenario
+from understudy.simulate.scenario import Effects, Model, Phase, Scenario
 from understudy.simulate.scenario_file import load_scenario
 from understudy.simulate.tally import End
 
@@ -67,6 +68,8 @@ WEAK = ("brown-out", "quiet-day")
 BREAKS = ("mid-stream",)
 FLAPS = ("flapping", "quiet-day")
 SLOW = ("slow-down", "black-hole")
+THINKING = ("thinking", "all-thinking")
+PANIC = ("all-brown", "all-browner", "all-down", "correlated", "all-limited")
 ADAPTIVE = {"timeout_mode": "adaptive"}
 HEDGED = {"hedge": "p95"}
 
@@ -76,6 +79,8 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("circuit_breaker_failure_rate", (0, 25, 50, 75), (*OUTAGE, *WEAK)),
     Sweep("circuit_breaker_recovery_timeout_ms", (5_000, 15_000, 30_000, 60_000, 120_000), OUTAGE),
     Sweep("circuit_breaker_half_open_max", (1, 2, 5), OUTAGE),
+    Sweep("panic_mode", (True, False), PANIC),
+    Sweep("core.breaker:FAILED_IN_A_ROW", (5, 10, 20), PANIC[:3]),
     Sweep("failover_retry_count", (1, 2, 3, 4), (*WEAK, "correlated", "mid-stream")),
     Sweep("failover_retry_delay_ms", (0, 250, 500, 1_000, 2_000), (*WEAK, "correlated")),
     Sweep("retry_after_max_ms", (0, 1_000, 2_000, 5_000, 20_000), ("rate-limited",)),
@@ -96,32 +101,58 @@ SWEEPS: tuple[Sweep, ...] = (
         "failback_after_ms", (10_000, 60_000, 300_000, 900_000), ("flapping", "quiet-day"), "failover_sticky"
     ),
     Sweep("queue_limit", (100, 1_000, 10_000), ("all-limited",)),
-    Sweep("timeout_mode", ("fixed", "adaptive"), (*SLOW, "quiet-day")),
+    Sweep(
+        "timeout_mode",
+        ("fixed", "adaptive"),
+        (*SLOW, "all-slow", *THINKING, "quiet-day", "primary-down", "brown-out", "correlated"),
+    ),
     Sweep("core.patience:MARGIN", (1.5, 2.0, 3.0, 5.0), SLOW, needs=ADAPTIVE),
     Sweep("core.patience:SHARE", (0.9, 0.95, 0.99), SLOW, needs=ADAPTIVE),
     Sweep("core.patience:ENOUGH", (5, 20, 50), SLOW, needs=ADAPTIVE),
     Sweep("core.patience:LEAST", (0.5, 1.0, 4.0), SLOW, needs=ADAPTIVE),
     Sweep("core.load:DECAY", (10.0, 30.0, 60.0, 120.0), ("slow-down", "brown-out"), "fastest"),
     Sweep("core.load:LEAST", (0.25, 1.0, 4.0), ("slow-down", "brown-out"), "fastest"),
+    Sweep(
+        "core.policies.fastest:NEAR",
+        (1.0, 1.5, 2.0, 4.0, 1000.0),
+        ("slow-down", "brown-out", "black-hole", "thinking"),
+        "fastest",
+    ),
+    Sweep("core.silence:RACES", (1, 3, 10), (*SLOW, "quiet-day"), needs=HEDGED),
+    Sweep("core.silence:FAR", (2.0, 4.0, 8.0), (*SLOW, "quiet-day"), needs=HEDGED),
     Sweep("core.hedging:ENOUGH_TO_BE_LATE", (5, 20, 100), SLOW, needs=HEDGED),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What befalls the backends of a scenario instead, in each phase or always, and how busy it is."""
+    """What befalls the backends of a scenario instead, in each phase or always, and how busy it is.
+
+    `first_content` is how long the backends at `backends` take for it, or all.
+    """
 
     base: str
     effects: Effects | None = None
     backends: tuple[int, ...] | None = None
     busier: float = 1.0
+    first_content: Draw | None = None
+
+
+def _thinking() -> Draw:
+    """One question in ten makes it think in silence for longer than others take, one in fifty for long."""
+    return measured(((0, 0.3), (50, 0.6), (90, 1.8), (95, 5.0), (98, 15.0), (100, 50.0)))
 
 
 CHANGES = {
     "unreachable": Change("black-hole", Effects(failures=(("unreachable", 1.0),)), (1,)),
     "all-brown": Change("brown-out", Effects(failures=(("500", 0.5),)), busier=5.0),
+    "all-browner": Change("brown-out", Effects(failures=(("500", 0.8),)), busier=5.0),
+    "all-down": Change("brown-out", Effects(failures=(("500", 1.0),)), busier=5.0),
     "all-limited": Change("rate-limited", Effects(rpm=600.0), busier=10.0),
     "quiet-day": Change("noisy-day", busier=0.25),
+    "all-slow": Change("slow-down", Effects(latency=(20.0, 20.0), speed=(0.15, 0.15))),
+    "thinking": Change("slow-down", Effects(), (1,), first_content=_thinking()),
+    "all-thinking": Change("slow-down", Effects(), first_content=_thinking()),
 }
 
 
@@ -136,6 +167,11 @@ def scenario(name: str, shorter: float = SHORTER) -> Scenario:
 def _changed(name: str, change: Change) -> Scenario:
     made = load_scenario(change.base)
     traffic = replace(made.traffic, rate=made.traffic.rate * change.busier)
+    if change.first_content is not None:
+        model = replace(made.default, first_content=change.first_content)
+        concerned: dict[str | int, Model] = dict.fromkeys(change.backends or (), model)
+        default = made.default if concerned else model
+        return replace(made, name=name, traffic=traffic, phases=(), default=default, models=concerned)
     if change.effects is None:
         return replace(made, name=name, traffic=traffic)
     phases = tuple(replace(phase, effects=change.effects, backends=change.backends) for phase in made.phases)

@@ -70,6 +70,7 @@ class SkipReason(StrEnum):
     SLOW_START = "slow_start"
     QUEUED = "queued"
     PROVIDER_LIMIT = "provider_limit"
+    SILENT = "silent"
     LOW_TPM = "low_tpm"
     CONTEXT_LENGTH = "context_length"
     NO_TOOLS = "no_tools"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from understudy.core.breaker import Breaker, Permit, State
+from understudy.core.breaker import FAILED_IN_A_ROW, Breaker, Permit, State
 from understudy.core.settings import BreakerSettings
 
 
@@ -998,3 +998,104 @@ def test_the_shown_instant_is_kept_whatever_happened(
         circuit.now += seconds
         settle: Callable[[Permit], None] = circuit.opens if good else circuit.fails
         settle(permit)
+
+
+def answering_some(**given: Any) -> Circuit:
+    """Open, though of five attempts one was answered in between."""
+    circuit = Circuit(**given)
+    circuit.bad()
+    circuit.good()
+    circuit.bad(2)
+    assert circuit.state() is State.OPEN
+    return circuit
+
+
+class TestAnswersSome:
+    """Rule 13."""
+
+    def answers(self, circuit: Circuit) -> bool:
+        return circuit.breaker.answers_some(circuit.now, circuit.settings)
+
+    def test_who_answers_between_failures_does(self) -> None:
+        assert self.answers(answering_some())
+
+    def test_a_new_circuit_an_outage_and_one_after_health_do_not(self) -> None:
+        assert not self.answers(Circuit())
+        assert not self.answers(opened())
+        after_health = Circuit()
+        after_health.good(20)
+        after_health.bad(10)
+        assert after_health.state() is State.OPEN
+        assert not self.answers(after_health)
+
+    def test_ten_failures_in_a_row_are_an_outage(self) -> None:
+        circuit = answering_some()
+        for _ in range(FAILED_IN_A_ROW - 3):
+            circuit.fails(circuit.breaker.acquire_anyway(circuit.now))
+        assert self.answers(circuit), "nine"
+        circuit.fails(circuit.breaker.acquire_anyway(circuit.now))
+        assert not self.answers(circuit)
+
+    def test_an_answer_ends_the_row(self) -> None:
+        circuit = answering_some()
+        for _ in range(3):
+            for _ in range(FAILED_IN_A_ROW - 1):
+                circuit.fails(circuit.breaker.acquire_anyway(circuit.now))
+            circuit.opens(circuit.breaker.acquire_anyway(circuit.now))
+        assert self.answers(circuit)
+
+    def test_it_is_known_for_as_long_as_failures_count(self) -> None:
+        circuit = answering_some(recovery_timeout=100.0)
+        circuit.now += 59.9
+        assert self.answers(circuit)
+        circuit.now += 0.1
+        assert not self.answers(circuit)
+
+    def test_an_answer_long_after_a_failure_says_nothing(self) -> None:
+        circuit = Circuit()
+        circuit.bad()
+        circuit.now += 60
+        circuit.good()
+        circuit.bad(3)
+        assert circuit.state() is State.OPEN
+        assert not self.answers(circuit)
+
+    def test_a_good_probe_says_nothing_but_ends_the_row(self) -> None:
+        circuit = half_open()
+        circuit.opens(circuit.probe())
+        circuit.bad(3)
+        assert not self.answers(circuit)
+        circuit = answering_some(failure_window=500.0)
+        for _ in range(5):
+            circuit.fails(circuit.breaker.acquire_anyway(circuit.now))
+        circuit.now += circuit.settings.recovery_timeout
+        circuit.opens(circuit.probe())
+        circuit.bad(3)
+        assert self.answers(circuit)
+
+    def test_answers_that_break_off_are_answers(self) -> None:
+        circuit = answering_some()
+        for _ in range(2 * FAILED_IN_A_ROW):
+            circuit.fails(circuit.breaker.acquire_anyway(circuit.now), after_content=True)
+        assert self.answers(circuit)
+
+    def test_one_that_an_operator_keeps_open_does_not(self) -> None:
+        circuit = answering_some()
+        circuit.breaker.force(State.OPEN, circuit.now)
+        assert not self.answers(circuit)
+
+    @pytest.mark.parametrize("good", [True, False])
+    def test_what_is_asked_anyway_decides_nothing(self, good: bool) -> None:
+        circuit = answering_some()
+        shown = circuit.next_probe_in
+        circuit.now += 1
+        permit = circuit.breaker.acquire_anyway(circuit.now)
+        if good:
+            circuit.opens(permit)
+            circuit.ends(permit)
+        else:
+            circuit.fails(permit)
+        assert circuit.state() is State.OPEN
+        assert circuit.next_probe_in == shown - 1 if shown else None
+        circuit.now += 29
+        assert circuit.probe()

@@ -465,7 +465,7 @@ class TestFit:
 
     def test_where_nothing_is_known_of_a_model_nothing_is_looked_at(self) -> None:
         asking = Asking(takes("images"), tokens=10**9)
-        Stage("ab").begin(needs=asking).asks("a")
+        Stage("ab", members={"a": {"adaptive": False}}).begin(needs=asking).asks("a")
         assert asking.looks == []
 
 

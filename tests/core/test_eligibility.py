@@ -49,6 +49,12 @@ def test_the_reasons_come_in_the_order_of_how_long_they_last() -> None:
     member.benched_until = now
     assert check(stage) == Skip(SkipReason.CIRCUIT_OPEN, now + 30)
     stage.set(breaker={"enabled": False})
+    member.exhaust(now, 60.0)
+    assert check(stage) == Skip(SkipReason.PROVIDER_LIMIT, now + 60)
+    member.exhaust(now, 0.0)
+    member.health.silence.until = now + 5
+    assert check(stage) == Skip(SkipReason.SILENT, now + 5)
+    member.health.silence.forget()
     assert check(stage) == Skip(SkipReason.LOW_TPM, None, 50.0)
 
 

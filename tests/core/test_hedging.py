@@ -9,10 +9,12 @@ import pytest
 
 from tests.core.stage import Stage, Walk, failure
 from understudy.core.attempt import Attempt
-from understudy.core.events import Hedged
+from understudy.core.breaker import State
+from understudy.core.events import FellSilent, Hedged
 from understudy.core.outcome import Abandoned, Success
 from understudy.core.settings import Ceilings, HedgeSettings
-from understudy.errors import AllBackendsFailed, SkipReason
+from understudy.core.silence import FAR, RACES
+from understudy.errors import AllBackendsFailed, SkipEntry, SkipReason
 
 MODEL = {"model": "m"}
 LOST = Abandoned("another backend was faster", lost=True)
@@ -31,6 +33,23 @@ def late_at(walk: Walk) -> float | None:
 
 def hedged(walk: Walk) -> Attempt | None:
     return walk.dispatch.hedge(walk.running, walk.stage.now)
+
+
+def grants(walk: Walk) -> float:
+    """How long the running attempt has, in seconds."""
+    instant = late_at(walk)
+    assert instant is not None
+    return instant - walk.stage.now
+
+
+def begun_on(stage: Stage, name: str) -> Walk:
+    """A request that found the others drained."""
+    for member in stage.pool.members:
+        member.health.drained = member.name != name
+    walk = begun(stage, name)
+    for member in stage.pool.members:
+        member.health.drained = False
+    return walk
 
 
 def begun(stage: Stage, name: str = "a") -> Walk:
@@ -67,9 +86,20 @@ class TestWhen:
             latency.record(float(seconds))
         assert late_at(begun(set_up)) is None
         latency.record(20.0)
-        instant = late_at(begun(set_up))
-        assert instant is not None
-        assert instant - set_up.now == pytest.approx(18.0, rel=0.03)
+        assert grants(begun(set_up)) == pytest.approx(18.0, rel=0.03)
+
+    def test_of_whom_too_little_is_known_after_the_percentile_of_all(self) -> None:
+        set_up = stage("abc", percentile=90)
+        for name in "bc" * 10:
+            assert late_at(begun(set_up)) is None
+            walk = begun_on(set_up, name)
+            set_up.advance(3.0)
+            walk.commits()
+            walk.leaves()
+        assert grants(begun(set_up)) == pytest.approx(3.0, rel=0.03)
+        for _ in range(20):
+            set_up.member("a").metrics.first_content.record(0.5)
+        assert grants(begun(set_up)) == pytest.approx(0.5, rel=0.03), "its own, once there are enough"
 
     def test_a_probe_at_once(self) -> None:
         for set_up in (stage(), stage(percentile=90)):
@@ -119,12 +149,10 @@ class TestWho:
         assert hedged(begun(stage(max_attempts=1))) is None
 
     def test_within_the_budget(self) -> None:
+        """A tenth of the requests, and ten besides, so that an outage is seen through also on a quiet day."""
         set_up = stage(budget=0.1)
-        assert hedged(begun(set_up)) is not None
-        walks = [begun(set_up) for _ in range(8)]
-        assert hedged(walks[-1]) is None
-        assert hedged(begun(set_up)) is not None, "the tenth request"
-        assert hedged(begun(set_up)) is None
+        walks = [begun(set_up) for _ in range(20)]
+        assert [hedged(walk) is not None for walk in walks] == [True] * 12 + [False] * 8
 
     def test_but_a_probe_whatever_the_budget(self) -> None:
         set_up = stage(budget=0.0)
@@ -132,6 +160,137 @@ class TestWho:
         set_up.open("a")
         set_up.advance(31)
         assert hedged(begun(set_up)) is not None
+
+
+def raced(set_up: Stage, won_in: float = 0.5, late: float = 2.0) -> Walk:
+    """A request of a, hedged with b, which wins."""
+    walk = begun(set_up)
+    set_up.advance(late)
+    other = hedged(walk)
+    assert other is not None
+    set_up.advance(won_in)
+    walk.dispatch.commit(other, set_up.now)
+    walk.settle(LOST)
+    walk.attempt = other
+    walk.answers()
+    return walk
+
+
+def silenced(set_up: Stage) -> None:
+    for _ in range(RACES):
+        raced(set_up)
+
+
+class TestSilence:
+    """A member that loses one race after another without a word is asked last for a while."""
+
+    def test_after_three_in_a_row_it_is_asked_last(self) -> None:
+        set_up = stage(budget=10.0)
+        for _ in range(RACES - 1):
+            assert raced(set_up).told(FellSilent) == []
+        (event,) = raced(set_up).told(FellSilent)
+        assert (event.backend, event.races, event.seconds) == ("a", 3, 30.0)
+        walk = begun(set_up, "b")
+        (skip,) = [entry for entry in walk.dispatch.trail if isinstance(entry, SkipEntry)]
+        assert (skip.backend, skip.reason) == ("a", "silent")
+        assert set_up.state("a") is State.CLOSED, "its circuit knows nothing of it"
+
+    def test_it_is_asked_all_the_same_if_nobody_else_can_be(self) -> None:
+        set_up = stage(budget=10.0)
+        silenced(set_up)
+        set_up.open("b")
+        begun(set_up, "a")
+
+    def test_it_is_nobodys_hedge_meanwhile(self) -> None:
+        set_up = stage("ab", budget=10.0)
+        silenced(set_up)
+        assert hedged(begun(set_up, "b")) is None
+
+    def test_then_one_request_tries_it_whatever_the_budget(self) -> None:
+        set_up = stage(budget=10.0)
+        silenced(set_up)
+        set_up.pool.settings = replace(set_up.pool.settings, hedge=HedgeSettings(2.0, None, 0.0))
+        set_up.advance(30)
+        trial = begun(set_up)
+        begun(set_up, "b")
+        assert grants(trial) == 2.0, "four times what the winner took, but no more than usual"
+        assert hedged(trial) is not None
+
+    def test_a_trial_waits_no_longer_than_it_takes_to_be_heard(self) -> None:
+        set_up = stage(budget=10.0)
+        for _ in range(RACES):
+            raced(set_up, won_in=0.1)
+        set_up.advance(30)
+        assert grants(begun(set_up)) == pytest.approx(FAR * 0.1)
+
+    def test_a_trial_that_is_lost_begins_the_time_anew(self) -> None:
+        set_up = stage(budget=10.0)
+        silenced(set_up)
+        set_up.advance(30)
+        assert raced(set_up).told(FellSilent) == [], "that was told"
+        begun(set_up, "b")
+        set_up.advance(29)
+        begun(set_up, "b")
+        set_up.advance(1)
+        begun(set_up, "a")
+
+    def test_what_is_said_in_time_ends_the_row(self) -> None:
+        set_up = stage(budget=10.0)
+        for _ in range(RACES - 1):
+            raced(set_up)
+        walk = begun(set_up)
+        set_up.advance(FAR * 0.5)
+        walk.answers()
+        assert raced(set_up).told(FellSilent) == []
+
+    def test_what_is_said_far_behind_the_others_does_not(self) -> None:
+        set_up = stage(budget=10.0)
+        for _ in range(RACES - 1):
+            raced(set_up)
+        walk = begun(set_up)
+        set_up.advance(FAR * 0.5 + 0.1)
+        walk.answers()
+        assert len(raced(set_up).told(FellSilent)) == 1
+
+    def test_a_hedge_that_loses_has_lost_nothing(self) -> None:
+        set_up = stage(budget=10.0)
+        for _ in range(RACES + 1):
+            walk = begun(set_up)
+            other = hedged(walk)
+            assert other is not None
+            walk.commits()
+            walk.dispatch.settle(other, LOST, set_up.now)
+            walk.answers()
+        assert set_up.member("b").health.silence.lost == 0
+
+    def test_nor_has_one_whose_rival_has_said_nothing_either(self) -> None:
+        set_up = stage(budget=10.0)
+        walk = begun(set_up)
+        hedged(walk)
+        walk.settle(LOST)
+        assert set_up.member("a").health.silence.lost == 0
+
+    def test_a_probe_that_lost_gets_a_start_the_next_time_and_is_asked_last_after_three(self) -> None:
+        """Else one that is well but slower than others would be probed beside them for ever."""
+        set_up = stage(budget=10.0)
+        set_up.open("a")
+        set_up.advance(30)
+        walk = begun(set_up)
+        assert grants(walk) == 0.0
+        raced_probes = 0
+        while set_up.member("a").health.silence.lost < RACES:
+            other = hedged(walk)
+            assert other is not None
+            set_up.advance(0.5)
+            walk.dispatch.commit(other, set_up.now)
+            walk.settle(LOST)
+            walk.leaves()
+            raced_probes += 1
+            if raced_probes < RACES:
+                walk = begun(set_up)
+                assert walk.running.permit.probe
+                assert grants(walk) == FAR * 0.5
+        begun(set_up, "b")
 
 
 class TestEnd:

@@ -178,7 +178,8 @@ class TestPatience:
 
     @pytest.mark.parametrize("how", ["fixed", "unary"])
     def test_a_fixed_clock_and_a_unary_answer_teach_nothing(self, how: str) -> None:
-        house = adaptive() if how == "unary" else Stage("ab", count=1)
+        fixed = {"a": {"adaptive": False}}
+        house = adaptive() if how == "unary" else Stage("ab", count=1, members=fixed)
         for end in ("answers", "is_abandoned", "fails"):
             walk = house.begin(stream=how != "unary")
             walk.asks("a")

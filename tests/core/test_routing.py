@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.evening import Law, Turn, at_most, evening, is_closed, refusing, steady, until
 from tests.core.stage import Asking, Stage
+from understudy.core.patience import Patience
 from understudy.core.settings import Ceilings, Timeouts
 from understudy.errors import SkipEntry
 
@@ -351,6 +352,26 @@ def test_the_last_one_that_could_answer_is_waited_for_as_long_as_its_setting_say
     entry = walk.dispatch.trail[0]
     assert entry.to_dict()["patience_ms"] == pytest.approx(1500, rel=0.1)
     assert "patience_ms" not in walk.dispatch.trail[1].to_dict()
+
+
+def test_a_request_is_cut_off_by_its_members_habits_only_once() -> None:
+    """A question that takes long takes long everywhere."""
+    house = Stage("abc", members=adaptive("abc"), count=1)
+    for name in "abc":
+        for _ in range(30):
+            house.member(name).health.patience.began(house.now, 1000, 0.5)
+    walk = house.begin()
+    walk.fails("timeout", after=walk.asks("a").limit)
+    second = walk.asks("b")
+    assert (second.limit, second.patience) == (60.0, None)
+    walk = house.begin()
+    walk.asks("a")
+    walk.fails("auth")
+    assert walk.asks("b").patience is not None, "another failure is no such cut"
+    house.member("a").health.patience = Patience()
+    walk = house.begin()
+    walk.fails("timeout", after=walk.asks("a").limit)
+    assert walk.asks("b").patience is not None, "nor is a timeout by the setting"
 
 
 def test_a_setting_that_is_shorter_stays_the_limit() -> None:

@@ -56,7 +56,7 @@ KEYS = [
 ]  # fmt: skip
 POOL_KEYS = [
     "profile", "policy", "total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over",
-    "waiting", "recovered", "hedged", "unretried", "backends",
+    "waiting", "recovered", "hedged", "unretried", "panicked", "backends",
 ]  # fmt: skip
 
 
@@ -94,6 +94,7 @@ class TestJson:
             "recovered": 0,
             "hedged": 0,
             "unretried": 0,
+            "panicked": 0,
         }
 
     def test_holds_a_members_figures(self) -> None:
@@ -284,18 +285,20 @@ class TestTable:
     def test_rescues_are_worth_a_line_where_there_were_any(self) -> None:
         stage = Stage("ab")
         stage.pool.metrics.recovered, stage.pool.metrics.hedged, stage.pool.metrics.unretried = 1, 2, 3
+        stage.pool.metrics.panicked = 7
         metrics = stage.member("a").metrics
         metrics.recovered, metrics.hedged, metrics.lost = 4, 5, 6
         shown = seen(stage)
-        assert str(shown).splitlines()[2:6] == [
+        assert str(shown).splitlines()[2:7] == [
             "Total Requests: 0",
             "Recovered: 1",
             "Hedged: 2",
             "Not Asked Again: 3",
+            "Panicked: 7",
         ]
         assert backend_lines(shown.backends[0])[-3:] == [("Recovered", "4"), ("Hedged", "5"), ("Lost", "6")]
         told = shown.to_dict()
-        assert (told["recovered"], told["hedged"], told["unretried"]) == (1, 2, 3)
+        assert (told["recovered"], told["hedged"], told["unretried"], told["panicked"]) == (1, 2, 3, 7)
         a = told["backends"]["a"]
         assert (a["recovered"], a["hedged"], a["lost"]) == (4, 5, 6)
 
@@ -364,7 +367,11 @@ class TestRouting:
         assert self.lines(stage)["Limit Used Up For"] == "12500ms"
 
     def test_patience_shows_by_size_where_the_clock_is_adaptive(self) -> None:
-        stage = Stage("ab", members={"a": {"adaptive": True, "timeouts": Timeouts(first_content=10.0)}})
+        members: dict[str, dict[str, Any]] = {
+            "a": {"timeouts": Timeouts(first_content=10.0)},
+            "b": {"adaptive": False},
+        }
+        stage = Stage("ab", members=members)
         for size, seconds in ((500, 0.5), (5000, 8.0)):
             for _ in range(30):
                 stage.member("a").health.patience.began(stage.now, size, seconds)

@@ -47,6 +47,7 @@ BREAKERS = st.builds(
     recovery_timeout=st.sampled_from([1.0, 6.0, 30.0]),
     failure_rate=st.sampled_from([0.0, 0.5]),
     half_open_max=st.integers(1, 2),
+    panic=st.sampled_from([True, True, False]),
 )
 RETRIES = st.builds(
     RetrySettings,
@@ -164,6 +165,7 @@ class Before:
     state: State
     admits: bool
     early_at: float
+    panics: bool
 
     @classmethod
     def of(cls, member: Member, pool: Pool, now: float) -> Before:
@@ -174,6 +176,7 @@ class Before:
             breaker.state(now, settings),
             breaker.admits(now, settings),
             pool.quiet_since + breaker.early_after(settings),
+            settings.panic and breaker.answers_some(now, settings),
         )
 
 
@@ -228,6 +231,20 @@ class WalksMachine(RuleBasedStateMachine):
                 permit = member.breaker.try_acquire(self.now, settings)
                 if permit is not None:
                     member.breaker.record_failure(permit, self.now, settings, after_content=False)
+            self.pool.quiet_since = self.now
+
+    @rule(everybody=st.booleans(), pick=PICK)
+    def brown_out(self, everybody: bool, pick: int) -> None:
+        """Other requests fail, and every other one is answered, until the circuit is open."""
+        settings = self.pool.settings.breaker
+        for member in self.pool.members if everybody else [self.some_member(pick)]:
+            for _ in range(10):
+                for good in (False, True, False):
+                    permit = member.breaker.try_acquire(self.now, settings)
+                    if permit is not None and good:
+                        member.breaker.record_opening(permit, self.now, settings)
+                    elif permit is not None:
+                        member.breaker.record_failure(permit, self.now, settings, after_content=False)
             self.pool.quiet_since = self.now
 
     @rule(pick=PICK, tokens=st.sampled_from([50.0, 600.0]))
@@ -310,7 +327,8 @@ class WalksMachine(RuleBasedStateMachine):
         if other is None:
             return
         assert played.hedge is None, "once per request"
-        assert spent or late.permit.probe
+        assert spent or late.permit.probe or late.is_trial
+        assert not other.is_trial
         assert played.shown is None
         assert before[other.member.index].state is State.CLOSED
         assert not other.permit.probe
@@ -379,8 +397,9 @@ class WalksMachine(RuleBasedStateMachine):
         assert retry.max_attempts is None or len(played.attempts) < retry.max_attempts
         assert before.problem is None
         assert self.now >= before.benched_until
-        assert before.admits or (before.state is State.OPEN and self.now >= before.early_at)
-        assert attempt.permit.probe == (before.state is not State.CLOSED)
+        early = before.state is State.OPEN and self.now >= before.early_at
+        assert before.admits or early or before.panics
+        assert attempt.permit.probe == (before.state is not State.CLOSED and (before.admits or early))
         assert played.attempts_by_member[index] - played.granted[index] < retry.count
         assert index not in played.never_again
         assert self.now >= played.not_before.get(index, 0.0)

@@ -76,6 +76,46 @@ async def test_a_user_never_pays_for_a_probe() -> None:
         assert show.attempts == [("lead", "cancelled"), ("second", "success")]
 
 
+async def test_a_first_that_says_nothing_is_asked_last_after_three_lost_races() -> None:
+    """Nobody else waits for it, though no call has waited long enough to blame it; then one call tries it."""
+    async with theatre(
+        "silence", circuit_breaker_recovery_timeout_ms=2000, **{**HEDGED, "hedge": 100}
+    ) as house:
+        for _ in range(3):
+            show = await house.play()
+            assert show.attempts == [("lead", "cancelled"), ("second", "success")]
+        began = time.monotonic()
+        shows = [await house.play() for _ in range(5)]
+        assert time.monotonic() - began < 1
+        assert {show.backend for show in shows} == {"second"}
+        assert shows[0].skips == [("lead", "silent")]
+        assert (len(house.lead.requests), house.lb.pool.metrics.hedged) == (3, 3)
+        assert house.stats().circuit_breaker.state == "closed"
+        house.lead.set_script("fine")
+        await asyncio.sleep(2.0)
+        assert [(await house.play()).backend for _ in range(2)] == ["lead", "lead"]
+
+
+async def test_a_percentile_of_all_serves_one_that_is_not_known_yet() -> None:
+    async with theatre(**{**HEDGED, "hedge": "p95"}, policy="failover") as house:
+        for _ in range(20):
+            assert (await house.play()).backend == "lead"
+        house.lead.set_script("500")
+        house.second.set_script("delay 3s; fine")
+        for backend in house.lb.pool.members[1:]:
+            assert backend.metrics.first_content.count == 0
+        house.lb.act("lead", "drain")
+        waiting = asyncio.ensure_future(house.play())
+        await house.second.wait_for_requests(1)
+        house.lead.set_script("fine")
+        house.lb.act("lead", "enable")
+        show = await waiting
+        assert (show.backend, show.attempts) == (
+            "lead",
+            [("second", "cancelled"), ("lead", "success")],
+        ), "else it would have waited for three seconds"
+
+
 async def test_leaving_ends_both() -> None:
     async with theatre("silence", "silence", **HEDGED) as house:
         reading = asyncio.ensure_future(house.play())

@@ -373,7 +373,7 @@ async def test_not_even_what_was_to_be_asked_again_after_a_back_off() -> None:
     assert [request.url[7] for request in stage.transport.requests] == ["a", "b"]
 
 
-async def test_a_reset_member_is_neither_eased_in_nor_put_behind_for_its_limits() -> None:
+async def test_a_reset_member_is_neither_eased_in_nor_put_behind_for_limits_or_silence() -> None:
     stage = Stage(speech("Hello"), speech("Hello"))
     member, now = stage.lb.pool.members[0], stage.clock.now()
     member.exhaust(now, 60.0)
@@ -381,6 +381,8 @@ async def test_a_reset_member_is_neither_eased_in_nor_put_behind_for_its_limits(
     assert await answered_by(stage) == "b"
     stage.lb.act("a", "reset")
     assert member.health.slow_start is None
+    member.health.silence.until = now + 60
+    stage.lb.act("a", "reset")
     assert await answered_by(stage) == "a"
 
 

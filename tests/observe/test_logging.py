@@ -17,10 +17,12 @@ from understudy.core.events import (
     BreakerOpened,
     ConfigurationWarning,
     Event,
+    FellSilent,
     FieldsLeftOut,
     FirstContent,
     Hedged,
     OperatorActed,
+    Panicked,
     Recovered,
     RecoveryStarted,
     WaitingForCapacity,
@@ -115,6 +117,14 @@ def skipped(reason: SkipReason, measure: str = "serving") -> BackendSkipped:
         (
             Hedged(0, 1, "synthetic", 1.25, "chutes"),
             ["INFO [LB:hedge] synthetic has said nothing for 1.2 s, chutes is asked too"],
+        ),
+        (
+            FellSilent(0, 1, "synthetic", 3, 30.0),
+            ["INFO [LB:hedge] synthetic has lost 3 races without a word, it is asked last for 30.0 s"],
+        ),
+        (
+            Panicked(0, 1, "synthetic"),
+            ["INFO [circuit-breaker] synthetic: Asked all the same, nobody else is left (panic mode)"],
         ),
         (FirstContent(0, 1, "synthetic", 0.1), []),
     ],

@@ -470,6 +470,7 @@ def check_against(shown: Scrape, stats: Stats) -> None:
     assert shown.value("requests_recovered_total", **profile) == stats.recovered
     assert shown.value("requests_hedged_total", **profile) == stats.hedged
     assert shown.value("requests_unretried_total", **profile) == stats.unretried
+    assert shown.value("requests_panicked_total", **profile) == stats.panicked
     for backend in stats.backends:
         place = {**profile, "backend": backend.name}
         assert shown.by("outcome", "attempts_total", **place) == {

@@ -17,7 +17,16 @@ from random import Random
 from typing import Any
 
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
-from understudy.core.events import AttemptFailed, AttemptStarted, Event, RecoveryStarted, RequestEnded
+from understudy.core.budget import SPAN, Budget
+from understudy.core.events import (
+    AttemptFailed,
+    AttemptStarted,
+    Event,
+    FellSilent,
+    Hedged,
+    RecoveryStarted,
+    RequestEnded,
+)
 from understudy.core.policies import BY_NAME
 from understudy.core.recovery import Way
 from understudy.core.settings import REGISTRY
@@ -75,6 +84,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "max_concurrency": (None, None, 3),
     "queue_limit": (2, 1000),
 }
+# Chosen by a chance of its own, so that the seeds that a night has found stay what they are.
+LATER: dict[str, tuple[Any, ...]] = {"panic_mode": (True, True, False)}
+FLOORS = (0, 2, 10)
 _KNOWN = frozenset(setting.key for setting in REGISTRY)
 
 
@@ -93,9 +105,18 @@ class Heard:
 
 
 class Attempts:
-    """An observer that counts. A continuation that is refused for its prefill may be followed by a replay."""
+    """An observer that counts. A continuation that is refused for its prefill may be followed by a replay.
+
+    `repeats` are the instants at which a request asked a backend again, `hedges` those of hedges, and whether
+    the budget must have had room: not for that of a probe, or of one that has been silent before.
+    """
 
     def __init__(self) -> None:
+        self.began: list[float] = []
+        self.repeats: list[float] = []
+        self.hedges: list[tuple[float, bool]] = []
+        self._probed: set[tuple[int, str]] = set()
+        self._silent: set[str] = set()
         self.started: dict[int, Counter[str]] = {}
         self.refused: dict[int, Counter[str]] = {}
         self._ways: dict[tuple[int, str], str] = {}
@@ -104,15 +125,29 @@ class Attempts:
 
     def observe(self, event: Event) -> None:
         if isinstance(event, AttemptStarted):
-            self.started.setdefault(event.request, Counter())[event.backend] += 1
-            self._ways.pop((event.request, event.backend), None)
+            self._started(event)
+        elif isinstance(event, Hedged):
+            is_free = (event.request, event.late) in self._probed or event.late in self._silent
+            self.hedges.append((event.at, not is_free))
+        elif isinstance(event, FellSilent):
+            self._silent.add(event.backend)
         elif isinstance(event, RecoveryStarted):
             self._ways[event.request, event.backend] = event.way
         elif isinstance(event, AttemptFailed):
             self._failed(event)
         elif isinstance(event, RequestEnded):
+            self.began.append(event.at - event.duration)
             self.ended[event.request] += 1
             self.promised[event.request] = event.attempts
+
+    def _started(self, event: AttemptStarted) -> None:
+        started = self.started.setdefault(event.request, Counter())
+        if started[event.backend]:
+            self.repeats.append(event.at)
+        if event.probe:
+            self._probed.add((event.request, event.backend))
+        started[event.backend] += 1
+        self._ways.pop((event.request, event.backend), None)
 
     def _failed(self, event: AttemptFailed) -> None:
         way = self._ways.get((event.request, event.backend))
@@ -130,7 +165,8 @@ class Trial:
         self._chance = chance = Random(f"{seed}/trial")
         self._loop = VirtualLoop(ties=Random(f"{seed}/ties").random)
         self._clock = VirtualClock(self._loop)
-        self._settings = dict(_settings(chance))
+        later = Random(f"{seed}/later")
+        self._settings = {**dict(_settings(chance, CHOICES)), **dict(_settings(later, LATER))}
         self._cast, self._wordings = _cast(chance)
         self._faults_until = self._loop.time() + chance.uniform(20, 120)
         stretches = list(self._stretches())
@@ -150,6 +186,13 @@ class Trial:
             rng=Random(f"{seed}/balancer"),
             observers=[self._attempts],
         )
+        # With so few requests the floors would be all there is of the budgets.
+        for budget in self._budgets:
+            budget.floor = later.choice(FLOORS)
+
+    @property
+    def _budgets(self) -> tuple[Budget, Budget]:
+        return self._balancer.pool.retries, self._balancer.pool.hedges
 
     def play(self) -> list[str]:
         try:
@@ -285,6 +328,7 @@ class Trial:
                 self._check_answer(one, closes_early)
                 self._check_time(one)
         self._check_attempts()
+        self._check_budgets()
         self._check_nothing_is_left()
 
     def _check_answer(self, one: Heard, closes_early: bool) -> None:
@@ -338,10 +382,27 @@ class Trial:
                 most = allowed + self._attempts.refused.get(request, Counter())[backend]
                 if count > most:
                     self._complain(f"request {request} asked {backend} {count} times of {most}")
+            limit = self._balancer.pool.settings.retry.max_attempts
+            if limit is not None and started.total() > limit:
+                self._complain(f"request {request} made {started.total()} attempts of {limit}")
             if started.total() != self._attempts.promised[request]:
                 self._complain(f"request {request}: {started} is not {self._attempts.promised[request]}")
         if any(count != 1 for count in self._attempts.ended.values()):
             self._complain(f"requests that did not end once: {self._attempts.ended}")
+
+    def _check_budgets(self) -> None:
+        settings, (retries, hedges) = self._balancer.pool.settings, self._budgets
+        repeated = [(at, True) for at in self._attempts.repeats]
+        self._check_budget("repeats", repeated, settings.retry.budget, retries.floor)
+        self._check_budget("hedges", self._attempts.hedges, settings.hedge.budget, hedges.floor)
+
+    def _check_budget(self, what: str, extras: list[tuple[float, bool]], share: float, floor: int) -> None:
+        """As many as its floor and the share of the requests allow, of the newest ten whole seconds."""
+        instants = [at for at, _ in extras]
+        for number, (at, within) in enumerate(extras, 1):
+            made, asked = _recent(instants[:number], at), _recent(self._attempts.began, at)
+            if within and (share <= 0 or made > floor + share * asked + ROUNDING):
+                self._complain(f"{made} {what} at {at:.3f}, beside {asked} requests")
 
     def _check_permits(self) -> None:
         """Nothing is in flight, so no probe can be out."""
@@ -367,9 +428,14 @@ class Trial:
             self._complain(f"tasks left behind: {left}")
 
 
-def _settings(chance: Random) -> Iterator[tuple[str, Any]]:
+def _recent(instants: Iterable[float], now: float) -> int:
+    """Until `now`."""
+    return sum(at <= now + ROUNDING and at // 1.0 + SPAN > now for at in instants)
+
+
+def _settings(chance: Random, choices: dict[str, tuple[Any, ...]]) -> Iterator[tuple[str, Any]]:
     """Also those that are not used are drawn, so that a new setting changes no other choice."""
-    for key, values in CHOICES.items():
+    for key, values in choices.items():
         value = chance.choice(values)
         if value is not None and key in _KNOWN:
             yield key, value

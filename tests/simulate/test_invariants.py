@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.simulate.chaos import SEED, SEEDS, Trial, seeds, violations
+from understudy.core.budget import Budget
+from understudy.core.dispatch import Dispatch
 from understudy.simulate.backend import ModelledBackend, Reply
 
 PARTS = 8
@@ -117,6 +119,22 @@ def test_a_violation_prints_the_command_that_replays_it(
     assert os.path.samefile(command[2], __file__)
     monkeypatch.setenv(SEED, command[1])
     assert violations(seeds(SOME), tamper=tamper) == found[:1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "rule", "kept", "problem"),
+    [
+        (Dispatch, "_all_attempts_made", False, r"made \d+ attempts of"),
+        (Budget, "allows", True, "repeats at"),
+        (Budget, "allows", True, "hedges at"),
+    ],
+)
+def test_a_limit_that_is_not_kept_is_a_violation(
+    owner: type, rule: str, kept: bool, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not violations(range(40))
+    monkeypatch.setattr(owner, rule, lambda *_: kept)
+    assert any(re.search(problem, each) for each in violations(range(40)))
 
 
 def test_a_crash_is_a_violation() -> None:

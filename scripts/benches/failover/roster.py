@@ -54,11 +54,14 @@ def _here() -> Path:
     return Path(sys.executable)
 
 
+_RECOMMENDED = {"hedge": "p95", "failover_retry_count": 1}  # for members that may stand in for each other
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "failover": ("failover", {"policy": "failover"}),
     "failover-once": ("failover, one attempt each", {"policy": "failover", "failover_retry_count": 1}),
     "failover-hedged": ("failover, hedged after 300 ms", {"policy": "failover", "hedge": 300}),
     "fastest-hedged": ("fastest, hedged after 300 ms", {"policy": "fastest", "hedge": 300}),
+    "failover-p95": ("failover, hedged at p95, one attempt each", {"policy": "failover", **_RECOMMENDED}),
+    "fastest-p95": ("fastest, hedged at p95, one attempt each", {"policy": "fastest", **_RECOMMENDED}),
     "roundrobin": ("round robin", {"policy": "roundrobin"}),
 }
 _COOLDOWN = {"allowed_fails": 2, "cooldown_time": 30}  # out for 30 s after the third failure, as ours

@@ -32,7 +32,8 @@ class Attempt(msgspec.Struct, eq=False):
 
     `limit_at` is the instant of the attempt's own limit: first content for a stream, the whole answer
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
-    `is_hedge`: it was made beside a late one. `way` is how it goes on with an answer that broke off, None if
+    `is_hedge`: it was made beside a late one; `is_trial`: it finds out whether its member still loses every
+    race (`core.silence`). `way` is how it goes on with an answer that broke off, None if
     it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
     (`core.patience`); `reservation` what it has taken of the member's ceilings.
 
@@ -59,6 +60,7 @@ class Attempt(msgspec.Struct, eq=False):
     left_out: tuple[str, ...] = ()
     answer_limit: int | None = None
     is_hedge: bool = False
+    is_trial: bool = False
     way: Way | None = None
     patience: float | None = None
     reservation: Reservation | None = None
@@ -81,6 +83,14 @@ class Attempt(msgspec.Struct, eq=False):
         """Give it no longer than this for its first content."""
         self.patience = seconds
         self.limit_at = self.started_at + seconds
+
+    @property
+    def was_hurried(self) -> bool:
+        """Was it cut off sooner than its settings say?"""
+        match self.outcome:
+            case Failure(kind=FailureKind.TIMEOUT):
+                return self.patience is not None
+        return False
 
     def asked_until(self, now: float) -> float:
         """The instant of the first content, or of the end without any."""

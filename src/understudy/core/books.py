@@ -30,6 +30,7 @@ from understudy.core.events import (
     ConfigurationWarning,
     Event,
     FirstContent,
+    Panicked,
     ProbeSettled,
     TurnCame,
 )
@@ -47,17 +48,21 @@ _OPERATORS_TO_MEND = frozenset((FailureKind.AUTH, FailureKind.MODEL_NOT_FOUND))
 
 
 class Books(msgspec.Struct, eq=False):
-    """One request's. `events` are the facts that were not taken yet."""
+    """One request's. `events` are the facts that were not taken yet; `panics`: it asked somebody anyway."""
 
     pool: Pool
     request: int
     events: list[Event] = msgspec.field(default_factory=list)
+    panics: bool = False
 
     def __repr__(self) -> str:
         return f"<Books of {self.request}, {len(self.events)} facts>"
 
-    def permit(self, member: Member, now: float, *, early: bool) -> Permit:
+    def permit(self, member: Member, now: float, *, early: bool, anyway: bool = False) -> Permit:
         breaker = member.breaker
+        if anyway:
+            self._panicked(member, now)
+            return breaker.acquire_anyway(now)
         before = breaker.phase
         take = breaker.try_acquire_early if early else breaker.try_acquire
         permit = take(now, self.pool.settings.breaker)
@@ -67,6 +72,12 @@ class Books(msgspec.Struct, eq=False):
         if breaker.phase is not before:
             self._transition(member, now, early=early)
         return permit
+
+    def _panicked(self, member: Member, now: float) -> None:
+        """Counted once per request."""
+        self.pool.metrics.panicked += not self.panics
+        self.panics = True
+        self.events.append(Panicked(now, self.request, member.name))
 
     def skipped(self, member: Member, skip: Skip, now: float) -> BackendSkipped:
         member.metrics.skipped(skip.reason)
@@ -102,6 +113,8 @@ class Books(msgspec.Struct, eq=False):
         member, breaker = attempt.member, attempt.member.breaker
         after = now - attempt.started_at
         member.metrics.first_content.record(after)
+        if self.pool.settings.hedge.percentile is not None:
+            self.pool.metrics.first_content.record(after)
         before = breaker.phase
         breaker.record_opening(attempt.permit, now, self.pool.settings.breaker)
         if breaker.phase is not before:

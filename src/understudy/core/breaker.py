@@ -35,7 +35,12 @@ Rules:
     admits a request.
 11. Asking changes nothing: `state`, `next_probe_at`, `admits` and `failures` only look.
 12. Disabled, it admits everything and never opens; taking a permit then closes it.
-13. Forced closed by an operator it is as if disabled, forced open it admits nothing and nothing moves it,
+13. A member *answers some* of what it is asked if, no longer ago than `failure_window`, an opening went well
+    that came as soon after one that had failed, and the newest `FAILED_IN_A_ROW` have not all failed. In an
+    outage whatever is asked fails, one after the other, and none of that comes about. It is seen in every
+    state, from stale permits as well; a probe that goes well ends a row of failures, but says no more.
+    Whoever has nobody else may ask such a member `anyway`: the outcome of that counts for this rule alone.
+14. Forced closed by an operator it is as if disabled, forced open it admits nothing and nothing moves it,
     whatever the settings say. `reset` takes the force away and leaves it closed, with nothing remembered.
 """
 
@@ -54,6 +59,7 @@ SERIES_LENGTH = 20
 SHORTEST_LEASE = 5.0
 PROBE_COST = 4.0
 EARLY_FRACTION = 6.0
+FAILED_IN_A_ROW = 10
 
 
 class State(StrEnum):
@@ -64,6 +70,7 @@ class State(StrEnum):
 
 # What an attempt has not come to yet (rule 3): plain numbers, because every request counts with them.
 _OPENING, _ENDING, _NOTHING = 0, 1, 2
+_ANYWAY = -1  # the generation of permits that decide nothing (rule 13)
 
 
 class Permit(msgspec.Struct, eq=False):
@@ -96,7 +103,9 @@ class Breaker:
     """
 
     __slots__ = (
+        "_answered_at",
         "_endings",
+        "_failed_in_a_row",
         "_failures",
         "_generation",
         "_longest_open",
@@ -118,6 +127,8 @@ class Breaker:
         self._probes: list[Permit] = []
         self._undecided = [0, 0, 0]  # attempts that await their opening, their ending, nothing any more
         self._longest_open = 0.0
+        self._failed_in_a_row = 0
+        self._answered_at: float | None = None  # after a failure (rule 13)
         self.forced: State | None = None
         self.opened_at: float | None = None
         self.last_failure_at: float | None = None
@@ -172,6 +183,13 @@ class Breaker:
         """Counted failures inside the window."""
         return sum(outcome.inside(now, settings) for outcome in self._failures)
 
+    def answers_some(self, now: float, settings: BreakerSettings) -> bool:
+        """Rule 13. Not if an operator keeps it open."""
+        if self._answered_at is None or self.forced is State.OPEN:
+            return False
+        is_fresh = now < self._answered_at + settings.failure_window
+        return is_fresh and self._failed_in_a_row < FAILED_IN_A_ROW
+
     # Takings
 
     def try_acquire(self, now: float, settings: BreakerSettings) -> Permit | None:
@@ -189,7 +207,11 @@ class Breaker:
             return None
         return self._probe(now, settings)
 
-    # An operator's hand (rule 13)
+    def acquire_anyway(self, now: float) -> Permit:
+        """Leave for an attempt on a member that `answers_some`, though the breaker does not admit it."""
+        return Permit(_ANYWAY, now, False)
+
+    # An operator's hand (rule 14)
 
     def force(self, state: State, now: float) -> None:
         """`state` is open or closed."""
@@ -209,6 +231,8 @@ class Breaker:
 
     def record_opening(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """First content, or a unary answer."""
+        if self._failed_in_a_row:
+            self._answered(permit, now, settings)
         if permit.probe:
             self.hand_back(permit)
             if permit.generation == self._generation:
@@ -234,6 +258,7 @@ class Breaker:
         """
         self.hand_back(permit)
         self.last_failure_at = now
+        self._failed_in_a_row += not after_content
         reopens = permit.closed_into == self._generation
         if permit.generation != self._generation and not reopens:
             return
@@ -264,6 +289,13 @@ class Breaker:
         _append(series, outcome, settings)
         if self._must_open(series, self._undecided[which], outcome.settled_at, settings):
             self._open(outcome.settled_at, settings)
+
+    def _answered(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
+        """Rule 13: the first good opening after bad ones."""
+        assert self.last_failure_at is not None  # it was one of them, or later
+        if not permit.probe and now < self.last_failure_at + settings.failure_window:
+            self._answered_at = now
+        self._failed_in_a_row = 0
 
     def _must_open(
         self, series: deque[_Outcome], undecided: int, now: float, settings: BreakerSettings

@@ -216,7 +216,7 @@ class Dispatch:
         """When `hedge` is worth a call, if the attempt has said nothing until then; None: never."""
         if self._late is not None:
             return None
-        return hedging.late_at(attempt, self.pool.settings.hedge, now)
+        return hedging.late_at(attempt, self.pool, now)
 
     def hedge(self, late: Attempt, now: float) -> Attempt | None:
         """A second attempt besides the late one; None if nobody may be asked."""
@@ -271,6 +271,8 @@ class Dispatch:
             case _:
                 self._cut_short = self._cut_short or not outcome.lost
                 self._books.abandoned(attempt, outcome, now)
+                if outcome.lost and attempt is self._late:
+                    self.events.extend(hedging.lost(attempt, self._attempts, self.pool, self.request, now))
         learning.ended(attempt, outcome, tokens, self.pool, now, self._candidates.demand)
         if self.pool.queue.places:
             self._announce(attempt.member, now)
@@ -338,16 +340,16 @@ class Dispatch:
             self._waiting = Waiting(self._candidates, self.request)
         step = self._waiting.choose(now, self.deadline.at, broke_off=self._broken is not None)
         match step:
-            case Ask(member, early):
-                return self._start(member, now, early=early)
+            case Ask(member):
+                return self._start(member, now, early=step.early, anyway=step.anyway)
             case Wait(until):
                 if self._waiting.since is not None:
                     self.events.append(WaitingForCapacity(now, self.request, until))
                 return step
         return self._give_up(now)
 
-    def _start(self, member: Member, now: float, *, early: bool = False) -> Attempt:
-        permit = self._books.permit(member, now, early=early)
+    def _start(self, member: Member, now: float, *, early: bool = False, anyway: bool = False) -> Attempt:
+        permit = self._books.permit(member, now, early=early, anyway=anyway)
         attempt = Attempt.begin(member, self._candidates.start(member, now), permit, now, stream=self.stream)
         self._attempts.append(attempt)
         self._steps.append(attempt)
@@ -362,9 +364,14 @@ class Dispatch:
         return attempt
 
     def _be_patient(self, attempt: Attempt, now: float) -> None:
-        """Whoever could be taken over from gets no longer than its own recent answers suggest."""
+        """Whoever could be taken over from gets no longer than its own recent answers suggest.
+
+        Once per request: where two are late, it is likely to be the question that takes long.
+        """
         limit = learning.patience(attempt, self.pool, now, self._candidates.demand)
-        if limit is not None and self._candidates.has_another(attempt.member, now):
+        if limit is None or (len(self._attempts) > 1 and any(one.was_hurried for one in self._attempts)):
+            return
+        if self._candidates.has_another(attempt.member, now):
             attempt.hurry(limit)
 
     def _all_attempts_made(self) -> bool:

@@ -11,7 +11,8 @@ In this order, so that the reason shown is the one that lasts longest:
    (`core.slow_start`);
 7. it has nothing left to give, by its provider's own account of its limits (only skipped while another can
    serve);
-8. its rate is below the floor (only skipped while another can serve).
+8. it lost one race after another without a word (`core.silence`; only skipped while another can serve);
+9. its rate is below the floor (only skipped while another can serve).
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def check(
             return skip
     if now < health.exhausted_until:
         return Skip(SkipReason.PROVIDER_LIMIT, health.exhausted_until)
+    if now < health.silence.until:
+        return Skip(SkipReason.SILENT, health.silence.until)
     if member.settings.tpm_threshold is None:
         return None
     return _floor(member, member.settings.tpm_threshold, now, settings)

@@ -144,6 +144,20 @@ class Hedged(Event, frozen=True):
     backend: str
 
 
+class FellSilent(Event, frozen=True):
+    """The backend has lost so many races in a row without a word: for `seconds` it is asked last."""
+
+    backend: str
+    races: int
+    seconds: float
+
+
+class Panicked(Event, frozen=True):
+    """The backend is asked in spite of its circuit: nobody else is left, and it answers some requests."""
+
+    backend: str
+
+
 class RecoveryStarted(Event, frozen=True):
     """`broken` broke off after so many tokens were shown; `backend` is asked to go on, in this `way`."""
 

@@ -1,52 +1,64 @@
 """A second attempt besides a stream's only one, while that says nothing.
 
 1. Once per request: after `hedge` says so, a fixed time or a percentile of the member's own first contents,
-   of which `ENOUGH_TO_BE_LATE` must be known; a probe is hedged at once. Never for an attempt that goes on
-   with a broken answer.
-2. Within the pool's budget for it (`core.budget`), the request's attempts and its deadline; a probe's hedge
-   whatever the budget.
+   of which `ENOUGH_TO_BE_LATE` must be known, else of all members' together. Never for an attempt that goes
+   on with a broken answer.
+2. Within the pool's budget for it (`core.budget`), the request's attempts and its deadline. The hedge of a
+   probe, or of a trial of a member that has been silent (`core.silence`), is made at once, whatever the
+   budget; after a start that such a member needs to be heard, if it has lost races before.
 3. It is made on the first member in the policy's order that was not asked yet, whose circuit is closed and
    that nothing else speaks against.
 
-Whoever speaks first goes on, the other is told that it lost (`runtime.race`).
+Whoever speaks first goes on, the other is told that it lost (`runtime.race`). So is `core.silence`, if that
+was the late one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from understudy.core import learning
 from understudy.core.breaker import State
-from understudy.core.events import Hedged
+from understudy.core.events import FellSilent, Hedged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from understudy.core.attempt import Attempt
     from understudy.core.candidates import Candidates
     from understudy.core.member import Member
     from understudy.core.pool import Pool
-    from understudy.core.settings import HedgeSettings
 
 ENOUGH_TO_BE_LATE = 20
 """So many first contents a percentile needs."""
 
 
-def late_at(attempt: Attempt, settings: HedgeSettings, now: float) -> float | None:
-    """When the attempt is late, if it has said nothing until then; None: never (rule 1)."""
+def late_at(attempt: Attempt, pool: Pool, now: float) -> float | None:
+    """When the attempt is late, if it has said nothing until then; None: never (rules 1 and 2)."""
+    settings = pool.settings.hedge
     if not settings.is_on or not attempt.stream or attempt.way is not None:
         return None
-    if attempt.permit.probe:
-        return now
-    if settings.percentile is None:
-        return None if settings.after is None else now + settings.after
-    first_content = attempt.member.metrics.first_content
-    if first_content.count < ENOUGH_TO_BE_LATE:
-        return None
-    usual = first_content.percentile(settings.percentile)
-    return None if usual is None else now + usual
+    after = settings.after if settings.percentile is None else _usual(attempt, settings.percentile, pool)
+    if _is_in_doubt(attempt):
+        after = attempt.member.health.silence.start(after)
+    return None if after is None else now + after
+
+
+def _usual(attempt: Attempt, percent: int, pool: Pool) -> float | None:
+    """Seconds; None if too little is known."""
+    for metrics in (attempt.member.metrics, pool.metrics):
+        if metrics.first_content.count >= ENOUGH_TO_BE_LATE:
+            return metrics.first_content.percentile(percent)
+    return None
+
+
+def _is_in_doubt(attempt: Attempt) -> bool:
+    return attempt.permit.probe or attempt.is_trial
 
 
 def has_budget(late: Attempt, pool: Pool, now: float) -> bool:
     """Rule 2."""
-    return late.permit.probe or pool.hedges.allows(now, pool.settings.hedge.budget)
+    return _is_in_doubt(late) or pool.hedges.allows(now, pool.settings.hedge.budget)
 
 
 def second(candidates: Candidates, now: float) -> Member | None:
@@ -64,6 +76,18 @@ def start(late: Attempt, member: Member, pool: Pool, request: int, now: float) -
     pool.metrics.hedged += 1
     member.metrics.hedged += 1
     return Hedged(now, request, late.member.name, now - late.started_at, member.name)
+
+
+def lost(
+    late: Attempt, attempts: Sequence[Attempt], pool: Pool, request: int, now: float
+) -> Iterator[FellSilent]:
+    """The late one of two has lost; of the request's `attempts` the winner is the only one that has begun."""
+    for winner in attempts:
+        if winner.committed_at is not None and late.committed_at is None:
+            won_in = winner.committed_at - winner.started_at
+            if learning.lost_race(late, won_in, pool, now):
+                silence = late.member.health.silence
+                yield FellSilent(now, request, late.member.name, silence.lost, silence.until - now)
 
 
 def _is_healthy(member: Member, candidates: Candidates, now: float) -> bool:

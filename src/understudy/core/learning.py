@@ -1,7 +1,7 @@
 """What a member's health and the policy learn of an attempt, besides breaker, window and metrics.
 
 Each fact is told to whoever may want it: the policy; the member's history; its slow start; its patience, if
-its clock is adaptive; its ceilings, if it has any.
+its clock is adaptive; its ceilings, if it has any; its silence, if it has lost a race.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def started(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
     pool.policy.picked(member, pool.members, now, demand)
     if settings.ceilings is not None:
         attempt.reservation = ceiling.reserve(member, now, demand)
+    if member.health.silence.lost:
+        attempt.is_trial = member.health.silence.tried(now, pool.settings.breaker.recovery_timeout)
 
 
 def patience(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> float | None:
@@ -46,6 +48,8 @@ def began(attempt: Attempt, pool: Pool, now: float, demand: Demand) -> None:
     member, seconds = attempt.member, now - attempt.started_at
     pool.policy.began(member, now, seconds, demand)
     member.health.history.began(now, seconds)
+    if member.health.silence.lost:
+        member.health.silence.spoke(seconds)
     if attempt.permit.closed_into is not None:
         member.health.slow_start = _slow_start(pool, now)
     elif member.health.slow_start is not None:
@@ -68,6 +72,12 @@ def ended(
         _failed(attempt, outcome, pool, now, demand)
     elif attempt.committed_at is None:
         _given_up(attempt, pool, now, demand)
+
+
+def lost_race(late: Attempt, won_in: float, pool: Pool, now: float) -> bool:
+    """It has lost without a word to a hedge that needed so long. True if its member is asked last now."""
+    lasts = pool.settings.breaker.recovery_timeout
+    return late.member.health.silence.lost_race(now, won_in, lasts)
 
 
 def _failed(attempt: Attempt, failure: Failure, pool: Pool, now: float, demand: Demand) -> None:

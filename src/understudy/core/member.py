@@ -12,6 +12,7 @@ from understudy.core.load import Load
 from understudy.core.metrics import MemberMetrics
 from understudy.core.patience import Patience
 from understudy.core.settings import MemberSettings, PoolSettings
+from understudy.core.silence import Silence
 from understudy.core.sliding import Minute
 from understudy.core.slow_start import SlowStart
 from understudy.core.window import TokenWindow
@@ -39,6 +40,7 @@ class Health:
         "metrics",
         "patience",
         "refuses_prefill",
+        "silence",
         "slow_start",
         "taken_over",
         "tokens",
@@ -56,6 +58,7 @@ class Health:
         self.refuses_prefill = False
         self.load = Load()
         self.patience = Patience()
+        self.silence = Silence()
         self.slow_start: SlowStart | None = None
         self.tokens = Minute()
         self.asked = Minute()

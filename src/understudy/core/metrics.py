@@ -109,7 +109,8 @@ class PoolMetrics:
     """One pool's requests since start.
 
     `recovered` are breaks that somebody went on after, `unretried` requests that the retry budget kept from
-    asking a backend again.
+    asking a backend again, `panicked` requests that asked one in spite of its circuit. `first_content` is
+    what attempts on any member took for it, counted while hedging goes by percentiles.
     """
 
     __slots__ = (
@@ -117,7 +118,9 @@ class PoolMetrics:
         "cancelled",
         "failed",
         "failed_over",
+        "first_content",
         "hedged",
+        "panicked",
         "recovered",
         "requests",
         "unretried",
@@ -132,6 +135,8 @@ class PoolMetrics:
         self.recovered = 0
         self.hedged = 0
         self.unretried = 0
+        self.panicked = 0
+        self.first_content = Latency()
 
     @property
     def in_flight(self) -> int:

@@ -13,7 +13,7 @@ from understudy.core.settings import PoolSettings
 from understudy.core.strain import Strain
 
 RETRIES_ANYHOW = 10
-HEDGES_ANYHOW = 1
+HEDGES_ANYHOW = 10
 
 
 class Pool:

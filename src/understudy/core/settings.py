@@ -198,6 +198,14 @@ REGISTRY: tuple[Setting, ...] = (
         1,
     ),
     Setting(
+        "panic_mode",
+        Boolean(),
+        Scope.POOL,
+        "When nobody else is left, ask a member in spite of its circuit if it answers some of what it is "
+        "asked. One that answers nothing is left to its probes.",
+        True,
+    ),
+    Setting(
         "failover_retry_count",
         Integer(1, 100),
         Scope.POOL,
@@ -302,7 +310,7 @@ REGISTRY: tuple[Setting, ...] = (
         "hedge_budget_percent",
         Integer(0, 100),
         Scope.POOL,
-        "Second backends asked by `hedge`: at most this percentage of the requests of the last 10 s, and 1 "
+        "Second backends asked by `hedge`: at most this percentage of the requests of the last 10 s, and 10 "
         "besides; 0 allows none.",
         10,
     ),
@@ -383,8 +391,9 @@ REGISTRY: tuple[Setting, ...] = (
         Choice(("fixed", "adaptive")),
         Scope.BOTH,
         "`adaptive`: a stream's first content is waited for as long as the member's own recent answers to "
-        "prompts of about that size suggest, while another member can take over; timeout_ms is the longest.",
-        "fixed",
+        "prompts of about that size suggest, while another member can take over; timeout_ms is the longest. "
+        "`fixed`: always as long as timeout_ms says.",
+        "adaptive",
     ),
     Setting(
         "strict_events",
@@ -580,6 +589,7 @@ class BreakerSettings:
     recovery_timeout: float = 30.0
     failure_rate: float = 0.5
     half_open_max: int = 1
+    panic: bool = True
 
     @classmethod
     def of(cls, layers: Layers) -> BreakerSettings:
@@ -590,6 +600,7 @@ class BreakerSettings:
             recovery_timeout=layers.seconds("circuit_breaker_recovery_timeout_ms"),
             failure_rate=layers.value("circuit_breaker_failure_rate") / 100,
             half_open_max=layers.value("circuit_breaker_half_open_max"),
+            panic=layers.value("panic_mode"),
         )
 
 
@@ -748,7 +759,7 @@ class MemberSettings:
     identity: str = ""
     weight: int = 1
     ceilings: Ceilings | None = None
-    adaptive: bool = False
+    adaptive: bool = True
     answer_limit: int = 0
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from understudy.errors import SkipReason
 
-_SOFT = frozenset((SkipReason.LOW_TPM, SkipReason.PROVIDER_LIMIT))
+_SOFT = frozenset((SkipReason.LOW_TPM, SkipReason.PROVIDER_LIMIT, SkipReason.SILENT))
 
 
 class Skip(NamedTuple):

@@ -249,7 +249,8 @@ class Stats:
     """One pool: its requests, and every member in the profile's order, untried ones too.
 
     `recovered` are breaks that somebody went on after, `hedged` requests that were made twice at once,
-    `unretried` those that the retry budget kept from asking a backend again.
+    `unretried` those that the retry budget kept from asking a backend again, `panicked` those that asked one
+    in spite of its circuit, because nobody else was left.
     """
 
     profile: str
@@ -265,6 +266,7 @@ class Stats:
     recovered: int = 0
     hedged: int = 0
     unretried: int = 0
+    panicked: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -280,6 +282,7 @@ class Stats:
             "recovered": self.recovered,
             "hedged": self.hedged,
             "unretried": self.unretried,
+            "panicked": self.panicked,
             "backends": {backend.name: backend.to_dict() for backend in self.backends},
         }
 
@@ -304,6 +307,7 @@ def stats(pool: Pool, now: float, instant: Instant) -> Stats:
         recovered=metrics.recovered,
         hedged=metrics.hedged,
         unretried=metrics.unretried,
+        panicked=metrics.panicked,
     )
 
 
@@ -328,6 +332,7 @@ def extra_results(stats: Stats) -> list[tuple[str, int]]:
         ("Recovered", stats.recovered),
         ("Hedged", stats.hedged),
         ("Not Asked Again", stats.unretried),
+        ("Panicked", stats.panicked),
     ]
 
 

@@ -2,22 +2,24 @@
 
 Rules, in the order in which `Waiting.choose` looks at them:
 
-1. A member asked before that only its back-off holds back, or that it is a last resort, is asked, or waited
-   for, if that is over in time.
-2. An open one gets an early probe, if a sixth of its recovery time has passed since the pool's last opening
+1. With `panic_mode`, a member that answers some requests is asked in spite of its circuit or its slow start
+   (`core.panic`); as an early probe, if one is due by rule 3.
+2. A member asked before that only its back-off holds back, or that it is a last resort, is asked, or waited
+   for, if that is over in time; also if it would be by rule 1.
+3. An open one gets an early probe, if a sixth of its recovery time has passed since the pool's last opening
    or probe start.
-3. Else the walk waits, if one can be asked in time: for the first bench to end, probe to settle, or room
+4. Else the walk waits, if one can be asked in time: for the first bench to end, probe to settle, or room
    under a ceiling; in all `wait_for_capacity_ms` at most. It stands in the pool's queue meanwhile
    (`core.queue`). Only open circuits and no probe in flight: no wait. But for an answer that broke off, an
    early probe is waited for as well: its caller listens, and nobody else may have the rest of it.
-4. Else a member is asked that only its slow start held back.
+5. Else a member is asked that only its slow start held back.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core import eligibility
+from understudy.core import eligibility, panic
 from understudy.core.breaker import State
 from understudy.errors import SkipReason
 
@@ -38,10 +40,11 @@ class Wait(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Ask this member; `early`: as the probe of a circuit that is not due yet."""
+    """Ask this member; `early`: as a probe that is not due yet; `anyway`: whatever its circuit says."""
 
     member: Member
     early: bool = False
+    anyway: bool = False
 
 
 class Waiting:
@@ -67,22 +70,38 @@ class Waiting:
     def choose(self, now: float, deadline: float, *, broke_off: bool) -> Ask | Wait | None:
         """Whom to ask nevertheless, or how long to wait; None: give up. `deadline` is an instant."""
         return (
-            self._rested(now, deadline)
+            self._in_panic(now)
+            or self._rested(now, deadline)
             or self._early_probe(now)
             or self._wait(now, deadline, broke_off=broke_off)
             or self._despite_slow_start(now)
         )
 
-    def _rested(self, now: float, deadline: float) -> Ask | Wait | None:
+    def _in_panic(self, now: float) -> Ask | None:
         """Rule 1."""
-        resting = [
-            (standing.not_before, member)
-            for member, standing in self._candidates.askable(now)
-            if standing.attempts and self._candidates.can_serve(member, now)
-        ]
-        for instant, member in resting:
+        for member, standing in self._candidates.askable(now):
+            if standing.is_free(now) and panic.may_ask(member, self._candidates, self._request, now):
+                return self._anyway(member, now)
+        return None
+
+    def _anyway(self, member: Member, now: float) -> Ask:
+        """There are three cases: only its slow start held it, an early probe is due, neither."""
+        settings = self._candidates.pool.settings.breaker
+        if member.breaker.admits(now, settings):
+            return Ask(member)
+        is_open = member.breaker.state(now, settings) is State.OPEN
+        early = is_open and now >= self._early_probe_at(member)
+        return Ask(member, early=early, anyway=not early)
+
+    def _rested(self, now: float, deadline: float) -> Ask | Wait | None:
+        """Rule 2."""
+        resting = []
+        for member, standing in self._candidates.askable(now):
+            if standing.attempts and (ask := self._rests(member, now)) is not None:
+                resting.append((standing.not_before, ask))
+        for instant, ask in resting:
             if now >= instant:
-                return Ask(member)
+                return ask
         instants = [instant for instant, _ in resting if instant < deadline]
         if not instants:
             return None
@@ -91,8 +110,15 @@ class Waiting:
         benches = [member.benched_until for member, _ in askable if member.benched_until > now]
         return Wait(min(instants + benches), wakes=True)
 
+    def _rests(self, member: Member, now: float) -> Ask | None:
+        """How the member would be asked if it were not for its standing."""
+        if self._candidates.can_serve(member, now):
+            return Ask(member)
+        may_panic = panic.may_ask(member, self._candidates, self._request, now)
+        return self._anyway(member, now) if may_panic else None
+
     def _early_probe(self, now: float) -> Ask | None:
-        """Rule 2."""
+        """Rule 3."""
         settings = self._candidates.pool.settings.breaker
         for member, standing in self._candidates.askable(now):
             held = now < member.benched_until or now < standing.not_before
@@ -107,7 +133,7 @@ class Waiting:
         return pool.quiet_since + member.breaker.early_after(pool.settings.breaker)
 
     def _wait(self, now: float, deadline: float, *, broke_off: bool) -> Wait | None:
-        """Rule 3: until the first of the benches and probes, if one of them can be in time."""
+        """Rule 4: until the first of the benches and probes, if one of them can be in time."""
         settings, queue = self._candidates.pool.settings, self._candidates.pool.queue
         latest = min(now + settings.retry.wait_for_capacity - self._waited, deadline)
         in_time = [
@@ -160,7 +186,7 @@ class Waiting:
         return max(instant, member.benched_until, standing.not_before)
 
     def _despite_slow_start(self, now: float) -> Ask | None:
-        """Rule 4: an outage must not be of our own making."""
+        """Rule 5: an outage must not be of our own making."""
         settings, demand = self._candidates.pool.settings, self._candidates.demand
         for member, standing in self._candidates.askable(now):
             skip = eligibility.check(member, now, settings, demand=demand)

@@ -207,7 +207,7 @@ def _live() -> dict[str, Schema]:
 def _stats() -> dict[str, Schema]:
     some = {"type": ["number", "null"], "minimum": 0}
     results = ("total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over", "waiting")
-    pool = (*results, "recovered", "hedged", "unretried")
+    pool = (*results, "recovered", "hedged", "unretried", "panicked")
     return {
         "AllStats": _whole(profiles=_map(named("Stats"))),
         "Stats": _whole(

@@ -312,6 +312,7 @@ def _reset(member: Member, now: float) -> None:
     member.benched_until = now
     member.health.exhausted_until = now
     member.health.slow_start = None
+    member.health.silence.forget()
 
 
 _ACTIONS: dict[str, Callable[[Member, float], None]] = {

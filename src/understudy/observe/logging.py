@@ -21,9 +21,11 @@ from understudy.core.events import (
     BreakerOpened,
     ConfigurationWarning,
     Event,
+    FellSilent,
     FieldsLeftOut,
     Hedged,
     OperatorActed,
+    Panicked,
     Recovered,
     RecoveryStarted,
     WaitingForCapacity,
@@ -117,6 +119,17 @@ def _log_hedge(event: Hedged) -> None:
     )
 
 
+def _log_silence(event: FellSilent) -> None:
+    _hedge.info(
+        "[LB:hedge] %s has lost %d races without a word, it is asked last for %.1f s",
+        event.backend, event.races, event.seconds,
+    )  # fmt: skip
+
+
+def _log_panic(event: Panicked) -> None:
+    _breaker.info("[circuit-breaker] %s: Asked all the same, nobody else is left (panic mode)", event.backend)
+
+
 def _log_break(event: RecoveryStarted) -> None:
     _recovery.info(
         "[LB:recovery] %s broke off after %d tokens, %s goes on (%s)",
@@ -150,9 +163,11 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     BreakerHalfOpened: _log_testing,
     BreakerOpened: _log_opening,
     ConfigurationWarning: _log_warning,
+    FellSilent: _log_silence,
     FieldsLeftOut: _log_left_out,
     Hedged: _log_hedge,
     OperatorActed: _log_action,
+    Panicked: _log_panic,
     Recovered: _log_resumption,
     RecoveryStarted: _log_break,
     WaitingForCapacity: _log_wait,

@@ -267,6 +267,11 @@ OF_PROFILE: tuple[Figure[ServedPool], ...] = (
         lambda at: at.pool.metrics.unretried,
     ),
     Figure(
+        "understudy_requests_panicked_total",
+        "Requests that asked a backend in spite of its circuit, because nobody else was left.",
+        lambda at: at.pool.metrics.panicked,
+    ),
+    Figure(
         "understudy_requests_inside",
         "Requests that have a place, of the profile's --max-concurrent.",
         lambda at: at.inside,

@@ -40,6 +40,7 @@ _SKIPPED: dict[SkipReason, str] = {
     SkipReason.SLOW_START: "being eased in after an outage",
     SkipReason.QUEUED: "others wait for it already",
     SkipReason.PROVIDER_LIMIT: "its provider says its limit is used up",
+    SkipReason.SILENT: "it said nothing while others answered",
     SkipReason.LOW_TPM: "slower than tpm_threshold",
     SkipReason.CONTEXT_LENGTH: "its context window is too small",
     SkipReason.NO_TOOLS: "its model takes no tools",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from understudy.core.history import Bucket
 from understudy.core.stats import BackendStats, Stats
 from understudy.tui import cells
-from understudy.tui.document import Picture, ProfilePicture, Summary
+from understudy.tui.document import Picture, ProfilePicture
 from understudy.tui.feed import Change, Hello, Lost, Missed, Told
 
 LENGTH = 300

@@ -27,7 +27,7 @@ def test_of_two_the_sooner_one_comes_first() -> None:
 
 
 def test_of_more_two_are_drawn_and_the_sooner_of_them_comes_first() -> None:
-    cast = measured("abcd", 1.0, 2.0, 3.0, 4.0)
+    cast = measured("abcd", 1.0, 1.2, 1.5, 1.9)
     drawn = {
         order(Fastest(), cast, demand(chance=lots(first, second).__next__))[0]
         for first in (0.0, 0.25, 0.5, 0.75)
@@ -38,10 +38,28 @@ def test_of_more_two_are_drawn_and_the_sooner_of_them_comes_first() -> None:
 
 
 def test_the_two_are_never_the_same() -> None:
-    cast = measured("abc", 1.0, 2.0, 3.0)
+    cast = measured("abc", 1.0, 1.5, 2.0)
     firsts = [order(Fastest(), cast, demand(chance=Random(seed).random))[0] for seed in range(300)]
     assert firsts.count("c") == 0
     assert 170 < firsts.count("a") < 230  # two of three pairs hold a
+
+
+def test_who_is_far_behind_the_soonest_is_not_drawn() -> None:
+    cast = measured("abcd", 1.0, 1.9, 2.1, 60.0)
+    firsts = {order(Fastest(), cast, demand(chance=Random(seed).random)) for seed in range(60)}
+    assert firsts == {"abcd"}
+    cast = measured("abcd", 1.0, 1.9, 2.0, 60.0)
+    firsts = {order(Fastest(), cast, demand(chance=Random(seed).random))[0] for seed in range(60)}
+    assert firsts == {"a", "b"}
+
+
+def test_what_is_known_against_a_slow_one_decays_until_it_is_drawn_again() -> None:
+    cast = measured("abc", 1.0, 1.5, 10.0)
+    later = NOW + 80.0
+    for candidate in cast[:2]:
+        Fastest().began(candidate, later, 1.0, UNKNOWN)
+    firsts = {order(Fastest(), cast, demand(chance=Random(seed).random), later)[0] for seed in range(60)}
+    assert "c" in firsts
 
 
 def test_attempts_in_flight_count_with_it() -> None:
@@ -64,7 +82,7 @@ def test_who_was_never_measured_is_tried_but_by_one_at_a_time() -> None:
 
 
 def test_lots_are_drawn_among_those_that_are_up() -> None:
-    cast = measured("abcd", 1.0, 2.0, 3.0, 4.0)
+    cast = measured("abcd", 1.0, 2.0, 3.0, 3.9)
     bench(cast[0])
     ranked = {order(Fastest(), cast, demand(chance=Random(seed).random)) for seed in range(50)}
     assert {names[-1] for names in ranked} == {"a"}

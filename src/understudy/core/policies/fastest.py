@@ -1,11 +1,13 @@
-"""Fastest: of two members drawn by lot, the one that is expected to begin its answer sooner.
+"""Fastest: of two drawn by lot among the soonest, the one that is expected to begin its answer sooner.
 
 The power of two choices (Mitzenmacher, "The power of two choices in randomized load balancing", 2001), as
 tower does it (https://github.com/tower-rs/tower, balance/p2c): always asking the very best would send every
 caller there at the same moment. What is expected: the average time to the first content, which follows bad
 news at once (`core.load`), times the attempts in flight with this one, over the member's share.
 
-1. Lots are drawn among the members that are up, if there are two of them.
+1. Lots are drawn among the members that are up and expected to take at most `NEAR` times as long as the
+   soonest. Among few members the second best would be drawn often, however far behind it is: of three, for a
+   third of all requests. It gets its next chance when what is known against it has decayed so far.
 2. Whoever was never measured is tried; while that is under way, it stands behind everybody who was
    (Finagle's rule), so that not all of a crowd find out together.
 3. Behind the one chosen come the others by what is expected of them, those that are not up last.
@@ -37,11 +39,12 @@ class Fastest(Indifferent):
         settings = demand.settings
         costs = [_cost(candidate, now, settings) for candidate in candidates]
         order = sorted(range(len(costs)), key=costs.__getitem__)
-        ups = len(order)
-        while ups and costs[order[ups - 1]] >= _STANDING_IN:
-            ups -= 1
-        if ups > 2:
-            order.insert(0, order.pop(_sooner_of_two(ups, demand)))
+        farthest = min(NEAR * costs[order[0]], _FARTHEST)
+        near = len(order)
+        while near and costs[order[near - 1]] > farthest:
+            near -= 1
+        if near > 2:
+            order.insert(0, order.pop(_sooner_of_two(near, demand)))
         return [candidates[position] for position in order]
 
     def began(self, candidate: Candidate, now: float, seconds: float, demand: Demand) -> None:
@@ -54,7 +57,9 @@ class Fastest(Indifferent):
         candidate.load.gave_up(now, seconds)
 
 
+NEAR = 2.0
 _UNDER_TRIAL = 1e6
+_FARTHEST = 1e8  # of those that are up and have a share
 _STANDING_IN = 1e9
 
 
@@ -68,9 +73,9 @@ def _cost(candidate: Candidate, now: float, settings: PoolSettings) -> float:
     return load.seconds(now) * (asked + 1) / share
 
 
-def _sooner_of_two(ups: int, demand: Demand) -> int:
+def _sooner_of_two(near: int, demand: Demand) -> int:
     """The first of two different places by lot; the first places are the soonest.
 
     A place less for the second lot, and it is as likely to be any as if the two could not be the same.
     """
-    return min(int(demand.chance() * ups), int(demand.chance() * (ups - 1)))
+    return min(int(demand.chance() * near), int(demand.chance() * (near - 1)))
