@@ -78,6 +78,8 @@ async def test_a_request_is_listed_from_its_beginning_with_what_is_known() -> No
         "backend": None,
         "began": 1_700_000_000.5,
         "duration_ms": None,
+        "cost_usd": None,
+        "cost_partial": False,
         "trail": [],
     }
     await call.next_batch()

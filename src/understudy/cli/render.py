@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from understudy.cli.foreign_text import one_line
+from understudy.core.cost import dollars
 from understudy.errors import AttemptEntry, FailureKind, SkipEntry, SkipReason, TrailEntry
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ def _remarks(entry: AttemptEntry) -> list[str]:
         remarks.append(f"not told of {', '.join(entry.left_out)}")
     if entry.malformed_events:
         remarks.append(f"malformed events dropped: {entry.malformed_events}")
+    if entry.cost_usd:
+        by_whom = ", by estimate" if entry.cost_estimated else ""
+        remarks.append(f"it cost {dollars(entry.cost_usd)}{by_whom}")
     return remarks
 
 

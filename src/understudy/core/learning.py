@@ -1,14 +1,14 @@
 """What a member's health and the policy learn of an attempt, besides breaker, window and metrics.
 
 Each fact is told to whoever may want it: the policy; the member's slow start; its patience, if its clock is
-adaptive; its ceilings, if it has any.
+adaptive; its ceilings, if it has any; what has been spent on it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from understudy.core import ceiling
+from understudy.core import ceiling, cost
 from understudy.core.outcome import Failure, Success
 from understudy.core.slow_start import SlowStart
 from understudy.errors import FailureKind
@@ -58,11 +58,13 @@ def ended(
     attempt: Attempt, outcome: Outcome, tokens: Tokens | None, pool: Pool, now: float, demand: Demand
 ) -> None:
     """It ended, however it did."""
+    cost.ended(attempt, outcome, tokens, demand)
     if attempt.reservation is not None:
         ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
     if isinstance(outcome, Success):
         return
     if isinstance(outcome, Failure):
+        attempt.member.metrics.broken += attempt.committed_at is not None
         _failed(attempt, outcome, pool, now, demand)
     elif attempt.committed_at is None:
         _given_up(attempt, pool, now, demand)

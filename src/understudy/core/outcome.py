@@ -107,6 +107,11 @@ class Failure:
         return RULES[self.kind].counts
 
     @property
+    def is_refusal(self) -> bool:
+        """Does it count as refused rather than as a failure? A bug of ours is no refusal."""
+        return not self.counts and self.kind is not FailureKind.INTERNAL
+
+    @property
     def blames_backend(self) -> bool:
         """Is it held against the backend, by the breaker or by a bench?"""
         return self.counts or (self.retry_after is not None and self.kind is FailureKind.RATE_LIMITED)
@@ -135,3 +140,13 @@ class Abandoned:
 
 
 Outcome = Success | Failure | Abandoned
+
+_CUT_OFF = frozenset((FailureKind.TIMEOUT, FailureKind.STALL, FailureKind.TRUNCATED))
+
+
+def prompt_was_read(outcome: Outcome) -> bool:
+    """Will the backend have read the prompt, of an attempt without an account of its tokens?
+
+    Not that of a refusal. One that was answered, cut off, or given up, has used its prompt.
+    """
+    return not isinstance(outcome, Failure) or outcome.kind in _CUT_OFF

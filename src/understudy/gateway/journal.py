@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+from understudy.core import cost
 from understudy.errors import TrailEntry
 from understudy.runtime.engine import Call
 
@@ -62,6 +63,7 @@ class Entry:
     def to_dict(self) -> dict[str, Any]:
         call = self._call
         trail = self._trail if call is None else call.trail
+        bill = cost.of_trail(trail).to_dict()
         return {
             "id": self.id,
             "profile": self.profile,
@@ -70,6 +72,8 @@ class Entry:
             "backend": self.backend if call is None else call.backend,
             "began": self.began,
             "duration_ms": None if self.duration is None else round(self.duration * 1000, 3),
+            "cost_usd": bill["cost_usd"],
+            "cost_partial": bill["cost_partial"],
             "trail": [entry.to_dict() for entry in trail],
         }
 

@@ -123,6 +123,8 @@ def _trails() -> dict[str, Schema]:
         "hedge": _const(True),
         "lost": _const(True),
         "patience_ms": _AMOUNT,
+        "cost_usd": _AMOUNT,
+        "cost_estimated": _const(True),
     }
     return {
         "Attempt": _partly(
@@ -144,6 +146,8 @@ def _trails() -> dict[str, Schema]:
             backend={"type": ["string", "null"]},
             began={"type": "number", "description": "Seconds since 1970."},
             duration_ms=some,
+            cost_usd=some,
+            cost_partial=_BOOLEAN,
             trail=_list({"anyOf": [named("Attempt"), named("Skip")]}),
         ),
     }
@@ -159,6 +163,7 @@ def _stats() -> dict[str, Schema]:
             profile=_TEXT,
             policy=_one_of(BY_NAME),
             **dict.fromkeys(pool, _COUNT),
+            **_bill(),
             backends=_map(named("Backend")),
         ),
         "Backend": _backend(),
@@ -176,8 +181,9 @@ def _stats() -> dict[str, Schema]:
 
 def _backend() -> Schema:
     results = ("requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight")
-    attempts = (*results, "recovered", "hedged", "lost")
-    tokens = ("tokens", "input_tokens", "output_tokens", "estimated", "malformed_events")
+    attempts = (*results, "recovered", "hedged", "lost", "broken")
+    priced = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    tokens = ("tokens", "input_tokens", "output_tokens", *priced, "estimated", "malformed_events")
     some = {"type": ["number", "null"], "minimum": 0}
     return _whole(
         **dict.fromkeys([*attempts, *tokens], _COUNT),
@@ -197,8 +203,16 @@ def _backend() -> Schema:
         ceilings=_map(_whole(used=_COUNT, limit=_COUNT)),
         slow_start={"anyOf": [_whole(share=_AMOUNT, at_once=_COUNT, remaining_ms=_AMOUNT), {"type": "null"}]},
         patience_ms=_map(_AMOUNT),
+        **_bill(),
         circuit_breaker=named("CircuitBreaker"),
     )
+
+
+def _bill() -> dict[str, Schema]:
+    """Dollars are null where no price is known."""
+    some = {"type": ["number", "null"], "minimum": 0}
+    dollars = dict.fromkeys(("cost_usd", "wasted_usd", "estimated_usd"), some)
+    return {**dollars, "cost_partial": _BOOLEAN, "unpriced": _COUNT}
 
 
 def _operators() -> dict[str, Schema]:
