@@ -156,7 +156,9 @@ class AttemptEntry:
     tokens, because the model gives no longer answers. `recovery` says how the attempt went on with an answer
     that had broken off: ``continuation`` or ``replay``. `hedge`: it was made beside one that was late;
     `lost`: it was ended because another one was faster. `patience` is how long its first content was waited
-    for, in seconds, where the member's own recent answers made that shorter than its setting.
+    for, in seconds, where the member's own recent answers made that shorter than its setting. `cost_usd` is
+    None until the attempt has ended, and if the member's price is not known; `cost_estimated`: it is based on
+    estimated tokens.
     """
 
     backend: str
@@ -176,6 +178,8 @@ class AttemptEntry:
     hedge: bool = False
     lost: bool = False
     patience: float | None = None
+    cost_usd: float | None = None
+    cost_estimated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -207,6 +211,10 @@ class AttemptEntry:
             entry["lost"] = True
         if self.patience is not None:
             entry["patience_ms"] = _milliseconds(self.patience)
+        if self.cost_usd is not None:
+            entry["cost_usd"] = round(self.cost_usd, 9)
+        if self.cost_estimated:
+            entry["cost_estimated"] = True
         return entry
 
 

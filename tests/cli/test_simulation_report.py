@@ -14,7 +14,7 @@ FOUND: dict[str, Any] = {
     "profile": "pair", "policy": "failover", "scenario": "s", "duration_s": 90.0, "seed": 1, "requests": 100,
     "left": 2, "answered": 0.98765, "whole": 0.97, "interrupted": 1, "failed": 1, "wrong": 0,
     "first_content_s": {"p50": 0.6, "p95": 1.5, "p99": 61.0}, "extra_attempts_per_answer": 0.1234,
-    "cost_usd": 12.345,
+    "cost_usd": 12.345, "cost_partial": False, "wasted_usd": 1.5,
     "members": [
         {
             "name": "first", "attempts": 90, "answers": 80, "failures": {"connect": 4, "reset": 6},
@@ -50,6 +50,7 @@ def lines(text: str) -> list[str]:
         "First content p99 61.0 s",
         "Extra attempts per answer 0.123",
         "Cost $12.35",
+        "Wasted $1.50",
         "first 90 80 10 — — 2 —",
         "outage first 3 after 1500 ms (2 of 3) after 2.0 h",
     ],
@@ -63,6 +64,12 @@ def test_two_runs_stand_side_by_side() -> None:
     assert "Whole answers 97.000 % —" in lines(text)
     assert "Extra attempts per answer 0.123 —" in lines(text)
     assert [line for line in lines(text) if line.endswith(":")] == ["one:", "two:"]
+
+
+def test_a_bill_that_is_not_all_says_so() -> None:
+    assert "Cost $12.35 and what has no price" in lines(printed(("one", {**FOUND, "cost_partial": True})))
+    unknown = {**FOUND, "cost_usd": None, "wasted_usd": None}
+    assert {"Cost —", "Wasted —"} <= set(lines(printed(("one", unknown))))
 
 
 def test_what_never_happened_is_said() -> None:

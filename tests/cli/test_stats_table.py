@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.builders import CLOSED, backend_stats, stats_of
 from understudy.cli.stats_table import print_table
+from understudy.core.cost import Bill
 from understudy.core.stats import BackendStats, CircuitStats, Percentiles, Stats, backend_lines
 
 OPEN = CircuitStats("open", 3, "2026-01-01T00:00:00Z", 12_345.6, "2026-01-01T00:00:00Z")
@@ -79,6 +80,14 @@ class TestTable:
             assert f" {value} " in words
         for label, value in backend_lines(backend)[5:]:
             assert f"{label}: {value}" in words
+
+    def test_it_says_what_was_spent_if_anything_was(self) -> None:
+        bill = Bill(0.25, wasted=0.05, estimated=0.1, unpriced=2)
+        words = " ".join(uncoloured(printed(stats_of(replace(HEALTHY, bill=bill)))).split())
+
+        spent = "$0.250000 ($0.050000 of it wasted, $0.100000 by estimate, attempts of unknown price: 2)"
+        assert words.count(f"Cost: {spent}") == 2
+        assert "Cost" not in uncoloured(printed(STATS))
 
     def test_an_open_circuit_says_how_many_failures_it_saw_and_when_it_is_probed(self) -> None:
         words = " ".join(uncoloured(printed(STATS)).split())

@@ -25,7 +25,7 @@ ENTER_SCREEN, LEAVE_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 
 
 @contextmanager
-def terminal(*arguments: str, **environ: str) -> Iterator[pexpect.spawn]:
+def terminal(*arguments: str, **environ: str) -> Iterator[pexpect.spawn[str]]:
     """The command on a terminal of its own."""
     process = pexpect.spawn(
         sys.executable,

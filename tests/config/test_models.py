@@ -9,7 +9,7 @@ import pytest
 
 from understudy.config.models import Family, facts_of, families, family_of, plain
 from understudy.config.profile import StandardProfile
-from understudy.core.facts import Facts
+from understudy.core.facts import Facts, Price
 from understudy.core.settings import FACTS
 
 FAMILIES = families()
@@ -106,6 +106,13 @@ class TestTable:
     @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.names[0])
     def test_every_name_finds_its_own_row(self, family: Family) -> None:
         assert all(family_of(name) == family for name in family.names)
+
+    def test_a_cache_is_no_dearer_to_read_and_no_cheaper_to_write_than_input_is(self) -> None:
+        prices = [Price(**family.facts["price"]) for family in families() if "price" in family.facts]
+        assert prices
+        for price in prices:
+            assert price.cached_input is None or 0 < price.cached_input <= price.input <= price.output
+            assert price.cache_write is None or price.cache_write >= price.input
 
     def test_no_name_is_there_twice(self) -> None:
         names = [plain(name) for family in FAMILIES for name in family.names]

@@ -28,6 +28,7 @@ def test_it_is_the_plain_count_of_the_last_seconds(
         requests = sum(kind == "request" and second + SPAN > now for kind, second in events)
         extras = sum(kind == "spend" and second + SPAN > now for kind, second in events)
         assert budget.allows(now, share) == (share > 0 and extras + 1 <= floor + share * requests)
+        assert budget.room(now, share) == (max(0.0, floor + share * requests - extras) if share > 0 else 0.0)
 
 
 @given(seconds=st.lists(st.sampled_from([0.0, 0.2, 1.0, 7.0]), min_size=1, max_size=200))

@@ -16,7 +16,7 @@ def test_they_are_made_of_checked_settings() -> None:
         "context-limit": 8000,
         "max-output": 1000,
         "supports": ("tools", "json-schema"),
-        "price": {"input": 1.0, "output": 2.0, "cache_write": 1.25},
+        "price": {"input": 1.0, "output": 2.0, "cache_write": 1.25, "reasoning": 3.0},
         "tokenizer": "claude",
         "refuses": ("sampling",),
     }
@@ -24,7 +24,7 @@ def test_they_are_made_of_checked_settings() -> None:
         8000,
         1000,
         takes("tools", "json-schema"),
-        Price(1.0, 2.0, None, 1.25),
+        Price(1.0, 2.0, None, 1.25, 3.0),
         Tokenizer.CLAUDE,
         frozenset({Refusal.SAMPLING}),
     )

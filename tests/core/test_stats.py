@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.core.stage import Stage
+from tests.core.stage import Stage, failure
 from understudy.core.attempt import Tokens
 from understudy.core.breaker import State
+from understudy.core.facts import Price
 from understudy.core.settings import Ceilings, Timeouts
 from understudy.core.stats import Stats, backend_lines, stats
 from understudy.errors import SkipReason
@@ -51,12 +52,14 @@ KEYS = [
     "requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight", "tokens",
     "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
     "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind",
-    "refused_by_kind", "skips", "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms", "ceilings", "slow_start",
-    "recovered", "hedged", "lost", "patience_ms", "circuit_breaker",
+    "refused_by_kind", "skips", "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms",
+    "ceilings", "slow_start", "recovered", "hedged", "lost", "patience_ms", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+    "broken", "cost_usd", "cost_partial", "wasted_usd", "estimated_usd", "unpriced", "circuit_breaker",
 ]  # fmt: skip
 POOL_KEYS = [
     "profile", "policy", "total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over",
-    "waiting", "recovered", "hedged", "unretried", "panicked", "backends",
+    "waiting", "recovered", "hedged", "unretried", "panicked", "cost_usd", "cost_partial", "wasted_usd",
+    "estimated_usd", "unpriced", "backends",
 ]  # fmt: skip
 
 
@@ -95,6 +98,11 @@ class TestJson:
             "hedged": 0,
             "unretried": 0,
             "panicked": 0,
+            "cost_usd": None,
+            "cost_partial": True,
+            "wasted_usd": None,
+            "estimated_usd": None,
+            "unpriced": 12,
         }
 
     def test_holds_a_members_figures(self) -> None:
@@ -388,3 +396,46 @@ class TestRouting:
         stage.begin().asks("a")
         stage.begin().waits()
         assert seen(stage).to_dict()["waiting"] == 1
+
+    def test_money_is_worth_a_line_where_some_was_spent(self) -> None:
+        price = {"price": Price(2.0, 10.0)}
+        stage = Stage("abc", members={"a": price, "b": price}, count=1)
+        assert not any("Cost" in line for line in str(seen(stage)).splitlines())
+        walk = stage.begin()
+        walk.asks("a")
+        walk.settle(failure("truncated"), Tokens(1000, 500, True))
+        walk.asks("b")
+        walk.answers(Tokens(200_000, 100_000, False))
+        shown = seen(stage)
+        assert "Cost: $1.41 ($0.007000 of it wasted, $0.007000 by estimate)" in str(shown).splitlines()
+        a, b, c = shown.backends
+        assert ("Cost", "$0.007000 ($0.007000 of it wasted, $0.007000 by estimate)") in backend_lines(a)
+        assert ("Cost", "$1.40") in backend_lines(b)
+        assert "Cost" not in dict(backend_lines(c))
+        told = shown.to_dict()
+        assert (told["cost_usd"], told["wasted_usd"], told["cost_partial"]) == (1.407, 0.007, False)
+        assert told["backends"]["c"]["cost_usd"] is None
+
+    def test_a_sum_without_those_of_unknown_price_says_so(self) -> None:
+        stage = Stage("ab", members={"b": {"price": Price(2.0, 10.0)}})
+        walk = stage.begin()
+        walk.asks_in_turn("a")
+        walk.asks("b")
+        walk.answers(Tokens(1000, 500, False))
+        shown = seen(stage)
+        assert "Cost: $0.007000 (attempts of unknown price: 1)" in str(shown).splitlines()
+        assert "Cost" not in dict(backend_lines(shown.backends[0]))
+        assert (shown.to_dict()["cost_partial"], shown.to_dict()["unpriced"]) == (True, 1)
+
+    def test_answers_that_broke_off_are_worth_a_line(self) -> None:
+        stage = Stage("a")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.commits()
+        walk.fails("truncated")
+        other = stage.begin()
+        other.asks("a")
+        other.fails("timeout")
+        shown = seen(stage).backends[0]
+        assert (shown.broken, dict(backend_lines(shown))["Broken Off"]) == (1, "1")
+        assert shown.to_dict()["broken"] == 1

@@ -110,3 +110,29 @@ async def test_a_refusal_can_be_spoiled_like_any_text() -> None:
 async def test_tool_calls_without_ids() -> None:
     calls = (await play("tools 2 no-ids")).json["choices"][0]["message"]["tool_calls"]
     assert [call["id"] for call in calls] == ["", ""]
+
+
+async def test_what_a_prompt_cache_did_is_told_as_each_format_tells_it() -> None:
+    messages = [{"role": "user", "content": "x" * 80}]  # twenty tokens
+    cached, script = {"cached_tokens": 4, "cache_write_tokens": 2}, "cached 4 written=2"
+    chat = (await play(script, messages=messages)).json["usage"]
+    assert (chat["prompt_tokens"], chat["prompt_tokens_details"]) == (20, cached)
+    assert (await stream(script, messages=messages, **ASKED)).events[-1]["usage"] == chat
+    message = (await play(script, path="/v1/messages", messages=messages)).json["usage"]
+    read, written = message["cache_read_input_tokens"], message["cache_creation_input_tokens"]
+    assert (message["input_tokens"], read, written) == (14, 4, 2)
+    response = (await play(script, path="/v1/responses", input="x" * 80)).json["usage"]
+    assert (response["input_tokens"], response["input_tokens_details"]) == (20, cached)
+    contents = [{"role": "user", "parts": [{"text": "x" * 80}]}]
+    told = (await play(script, path="/v1beta/models/m:generateContent", contents=contents)).json
+    usage = told["usageMetadata"]
+    assert (usage["promptTokenCount"], usage["cachedContentTokenCount"]) == (20, 4)
+
+
+async def test_no_more_is_cached_than_there_is() -> None:
+    messages = [{"role": "user", "content": "x" * 80}]
+    details = (await play("cached 15 written=9", messages=messages)).json["usage"]["prompt_tokens_details"]
+    assert details == {"cached_tokens": 15, "cache_write_tokens": 5}
+    all_of_it = (await play("cached 99", messages=messages)).json["usage"]["prompt_tokens_details"]
+    assert all_of_it == {"cached_tokens": 20, "cache_write_tokens": 0}
+    assert "prompt_tokens_details" not in (await play("fine", messages=messages)).json["usage"]

@@ -84,6 +84,16 @@ async def test_a_key_that_is_no_ascii_is_just_wrong() -> None:
     assert (await stage.look(SETTINGS, headers={"x-api-key": "schlüssel"})).status == 401
 
 
+async def test_a_scrape_of_the_operators_sees_the_gateway_drain() -> None:
+    stage = stage_of(completion(), keys=f"alice={KEY}")
+    for draining in (False, True):
+        stage.gateway.draining = draining
+        visit = stage.visit("/metrics", method="GET", headers=OPERATOR)
+        await visit.ended()
+        assert f"understudy_gateway_draining {float(draining)}\n" in visit.body.decode()
+    assert (await stage.look("/metrics", headers={"x-api-key": KEY})).status == 503
+
+
 # A member in hand
 
 

@@ -79,6 +79,8 @@ async def test_a_request_is_listed_from_its_beginning_with_what_is_known() -> No
         "began": 1_700_000_000.5,
         "duration_ms": None,
         "words": "nobody was asked",
+        "cost_usd": None,
+        "cost_partial": False,
         "trail": [],
         "trail_words": [],
     }

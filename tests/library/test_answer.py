@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from understudy.errors import AttemptEntry
 from understudy.library.answer import Answer, AnswerParts, Choice, ToolCall
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 
@@ -59,3 +62,12 @@ def test_the_dictionary_is_the_command_lines_object() -> None:
         "usage": {"input_tokens": 1, "output_tokens": 2, "estimated": False},
         "trail": [],
     }
+
+
+def test_an_answer_costs_what_all_of_its_attempts_did() -> None:
+    entries = tuple(
+        AttemptEntry("a", 1, "success", 200, 0.0, 0.1, None, cost_usd=usd) for usd in (0.5, None, 0.25)
+    )
+    whole = answer(ChatChunk(text="To be"))
+    assert whole.cost_usd is None
+    assert replace(whole, trail=entries).cost_usd == 0.75

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from tests.runtime.house import completion, refusal, speech
 from understudy import Balancer, LoadBalancerProfile, StandardProfile, __version__
 from understudy.config.pool import make_pool
 from understudy.core.attempt import Tokens
+from understudy.core.facts import Price
 from understudy.core.latency import Latency
+from understudy.core.settings import Ceilings, HedgeSettings
 from understudy.core.stats import Stats
 from understudy.errors import FailureKind, SkipReason
 from understudy.faults import FaultProvider
@@ -38,6 +41,7 @@ from understudy.observe.prometheus import (
     BACKEND_BOUNDS,
     GATEWAY_BOUNDS,
     OF_BACKEND,
+    OF_BUDGETS,
     OF_GATEWAY,
     OF_PROFILE,
     ServedPool,
@@ -49,6 +53,9 @@ from understudy.testing import ManualClock, Reply, ScriptedTransport
 PAPER = Path(__file__).parents[2] / "docs" / "metrics.md"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text"
+
+
+CEILINGS = Ceilings(tokens=10_000, requests=60, concurrency=8, takeovers=30)
 
 
 class Scrape:
@@ -99,7 +106,10 @@ def request(stage: Stage, name: str, seconds: float = 0.0, tokens: Tokens | None
 
 def an_evening() -> Stage:
     """Every metric has something to show: of `a` a bench, of `b` an open circuit and a rate, `c` unasked."""
-    stage = Stage(["a", "b", "c"], count=1)
+    stage = Stage(
+        ["a", "b", "c"], count=1, members={"a": {"price": Price(1000.0, 2000.0), "ceilings": CEILINGS}}
+    )
+    stage.pool.settings = replace(stage.pool.settings, hedge=HedgeSettings(after=1.0))
     request(stage, "a", 1.0, Tokens(200, 100, False))
     walk = stage.begin()
     walk.asks("a")
@@ -141,14 +151,18 @@ class TestTheRules:
 
     def test_the_registry_is_our_own(self) -> None:
         shown = {family.name for family in scrape(an_evening()).families}
-        ours = {metric.name.removesuffix("_total") for metric in (*OF_GATEWAY, *OF_PROFILE, *OF_BACKEND)}
+        ours = {
+            metric.name.removesuffix("_total")
+            for metric in (*OF_GATEWAY, *OF_PROFILE, *OF_BUDGETS, *OF_BACKEND)
+        }
         foreign = {family.name for family in prometheus_client.REGISTRY.collect()}
         assert "python_gc_collections" in foreign
         assert shown - ours == {name for name in foreign if name.startswith("process_")} != set()
 
     def test_a_label_is_a_profile_a_backend_or_a_word(self) -> None:
         closed = {
-            "outcome": {"success", "failure", "refused", "cancelled"},
+            "outcome": {"success", "failure", "refused", "cancelled", "lost"},
+            "ceiling": {"tpm_limit", "rpm_limit", "max_concurrency", "failover_in_rpm"},
             "result": {"answered", "failed", "cancelled"},
             "kind": set(FailureKind) - {"cancelled"},
             "reason": set(SkipReason),
@@ -180,10 +194,14 @@ class TestTheRules:
         fresh = scrape(Stage("a"))
         assert fresh.all("understudy_serving_tokens_per_minute") == []
         assert fresh.all("understudy_breaker_next_probe_seconds") == []
+        assert fresh.all("understudy_cost_usd_total") == []
+        assert fresh.all("understudy_estimated_cost_usd_total") == []
+        assert fresh.all("understudy_ceiling_limit") == []
+        assert fresh.all("understudy_hedge_budget_remaining") == []
 
     def test_without_a_profile_only_the_gateways_own_are_there(self) -> None:
         assert [family.name for family in scrape().ours if family.samples] == [
-            "understudy_build_info", "understudy_gateway_overhead_seconds"
+            "understudy_build_info", "understudy_gateway_overhead_seconds", "understudy_gateway_draining"
         ]  # fmt: skip
 
 
@@ -226,6 +244,74 @@ class TestFigures:
         assert shown.by("backend", "malformed_events_total") == {"a": 0, "b": 2, "c": 0}
         assert shown.by("backend", "tokens_per_minute") == {"a": 300, "b": 30, "c": 0}
         assert shown.by("backend", "serving_tokens_per_minute") == {"b": 480}
+
+    def test_tokens_that_have_prices_of_their_own(self) -> None:
+        stage = Stage("a")
+        request(stage, "a", tokens=Tokens(90, 60, False, None, 30, 20, 10))
+        shown = scrape(stage)
+        assert shown.value("cached_tokens_total", backend="a") == 30
+        assert shown.value("cache_write_tokens_total", backend="a") == 20
+        assert shown.value("reasoning_tokens_total", backend="a") == 10
+
+    def test_cost_by_how_attempts_ended(self) -> None:
+        """Of an attempt that was cut off the prompt is guessed at a thousand tokens."""
+        shown = scrape(an_evening())
+        costs = shown.by("outcome", "cost_usd_total", backend="a")
+        assert costs == pytest.approx(
+            {"success": 0.4, "failure": 1.0, "refused": 0, "cancelled": 0, "lost": 0}
+        )
+        assert shown.by("backend", "cost_usd_total", outcome="success") == {"a": pytest.approx(0.4)}
+        assert shown.by("backend", "estimated_cost_usd_total") == {"a": pytest.approx(1.0)}
+        assert shown.by("backend", "attempts_unpriced_total") == {"a": 0, "b": 2, "c": 0}
+
+    def test_what_broke_off_after_content(self) -> None:
+        stage = Stage("a")
+        walk = stage.begin()
+        walk.asks("a")
+        walk.commits()
+        walk.fails("truncated")
+        assert scrape(stage).value("attempts_broken_total", backend="a") == 1
+        assert scrape(an_evening()).value("attempts_broken_total", backend="a") == 0
+
+    def test_what_budgets_have_room_for(self) -> None:
+        stage = an_evening()
+        settings = stage.pool.settings
+        retries = stage.pool.retries.room(stage.now, settings.retry.budget)
+        assert scrape(stage).value("retry_budget_remaining") == retries > 0
+        assert scrape(stage).value("hedge_budget_remaining") > 0
+        stage.pool.retries.spend(stage.now)
+        assert scrape(stage).value("retry_budget_remaining") == retries - 1
+
+    def test_how_long_the_queue_may_get(self) -> None:
+        shown = scrape(Stage("a", routing={"queue_limit": 7}))
+        assert shown.value("requests_queued_limit", profile="company") == 7
+
+    def test_ceilings_and_what_is_used_of_them(self) -> None:
+        shown = scrape(an_evening())
+        assert shown.by("ceiling", "ceiling_limit", backend="a") == {
+            "tpm_limit": 10_000, "rpm_limit": 60, "max_concurrency": 8, "failover_in_rpm": 30
+        }  # fmt: skip
+        used = shown.by("ceiling", "ceiling_used", backend="a")
+        assert (used["rpm_limit"], used["max_concurrency"], used["failover_in_rpm"]) == (3, 0, 0)
+        assert used["tpm_limit"] >= 300
+        assert shown.all("understudy_ceiling_used", backend="b") == []
+
+    def test_who_may_be_asked_at_all(self) -> None:
+        stage = Stage("abc", problems={"b": SkipReason.NO_KEY})
+        stage.member("c").health.drained = True
+        assert scrape(stage).by("backend", "backend_usable") == {"a": 1, "b": 0, "c": 0}
+
+    def test_a_limit_that_is_used_up_by_the_providers_own_account(self) -> None:
+        stage = Stage("a")
+        assert scrape(stage).value("provider_limit_remaining_seconds") == 0
+        stage.member("a").exhaust(stage.now, 20)
+        stage.advance(5)
+        assert scrape(stage).value("provider_limit_remaining_seconds") == 15
+
+    def test_a_gateway_that_drains_says_so(self) -> None:
+        assert scrape().value("gateway_draining") == 0
+        snapshot = Snapshot([], Latency(), 0.0, draining=True)
+        assert Scrape(exposition(snapshot)[0]).value("gateway_draining") == 1
 
     def test_the_circuit_is_in_one_state(self) -> None:
         stage = an_evening()
@@ -295,6 +381,7 @@ class TestTheText:
         units = {family.name: family.unit for family in shown}
         assert units["understudy_attempt_duration_seconds"] == "seconds"
         assert units["understudy_input_tokens"] == "tokens"
+        assert units["understudy_cost_usd"] == "usd"
 
     def test_is_the_default_where_the_version_asked_for_is_nonsense(self) -> None:
         assert exposition(snapshot(), f"{OPENMETRICS};version=two")[1] == TEXT
@@ -492,6 +579,11 @@ def check_against(shown: Scrape, stats: Stats) -> None:
         assert shown.value("output_tokens_total", **place) == backend.output_tokens
         assert shown.value("estimated_tokens_total", **place) == backend.estimated
         assert shown.value("malformed_events_total", **place) == backend.malformed_events
+        assert shown.value("attempts_broken_total", **place) == backend.broken
+        assert shown.value("attempts_unpriced_total", **place) == backend.bill.unpriced
+        assert sum(shown.by("outcome", "cost_usd_total", **place).values()) == pytest.approx(
+            backend.bill.usd or 0.0
+        )
         assert shown.value("tokens_per_minute", **place) == pytest.approx(backend.tpm, abs=1e-3)
         assert shown.value("attempt_duration_seconds_count", **place) == backend.successes + backend.failures
         assert shown.value("attempt_duration_seconds_sum", **place) == pytest.approx(

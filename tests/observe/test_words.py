@@ -80,6 +80,12 @@ class TestTrail:
                 "a, attempt 1: failed after 12 ms: timeout; given 1500 ms for its first content, by its own "
                 "recent answers",
             ),
+            (attempt("a", "success", cost_usd=0.0125), "a, attempt 1: answered in 12 ms; it cost $0.012500"),
+            (
+                attempt("a", "timeout", cost_usd=1.5, cost_estimated=True),
+                "a, attempt 1: failed after 12 ms: timeout; it cost $1.50, by estimate",
+            ),
+            (attempt("a", "auth", cost_usd=0.0), "a, attempt 1: failed after 12 ms: auth"),
             (SkipEntry("a", SkipReason.NO_KEY, None), "a was skipped: it has no key"),
             (SkipEntry("a", SkipReason.NO_IMAGES, None), "a was skipped: its model takes no images"),
         ],

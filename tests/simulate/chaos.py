@@ -18,6 +18,7 @@ from typing import Any
 
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.core.budget import SPAN, Budget
+from understudy.core.cost import in_all, of_member
 from understudy.core.events import (
     AttemptFailed,
     AttemptStarted,
@@ -48,6 +49,7 @@ FAULTS = (*FAILURES, "429", "500", "503", "529", "400", "401")
 # Instants are compared with limits that the runtime adds up in another order.
 ROUNDING = 1e-6
 LINGER = 1.0
+PRICE = {"input": 2.0, "output": 10.0}  # everybody's: whom a policy prefers is not a question of money
 
 # What a trial chooses from, where the product has such a setting.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -122,6 +124,7 @@ class Attempts:
         self._ways: dict[tuple[int, str], str] = {}
         self.ended: Counter[int] = Counter()
         self.promised: Counter[int] = Counter()
+        self.cost = 0.0
 
     def observe(self, event: Event) -> None:
         if isinstance(event, AttemptStarted):
@@ -139,6 +142,7 @@ class Attempts:
             self.began.append(event.at - event.duration)
             self.ended[event.request] += 1
             self.promised[event.request] = event.attempts
+            self.cost += event.cost_usd or 0.0
 
     def _started(self, event: AttemptStarted) -> None:
         started = self.started.setdefault(event.request, Counter())
@@ -417,6 +421,9 @@ class Trial:
             self._complain(f"{pool.metrics.in_flight} requests in flight")
         if pool.metrics.requests != sum(self._attempts.ended.values()):
             self._complain(f"{pool.metrics.requests} requests, {self._attempts.ended.total()} ended")
+        bill = in_all(map(of_member, pool.members))
+        if abs((bill.usd or 0.0) - self._attempts.cost) > ROUNDING:
+            self._complain(f"the requests cost {self._attempts.cost} $, the members {bill.usd} $")
         for member in pool.members:
             if member.metrics.in_flight:
                 self._complain(f"{member!r} has attempts in flight")
@@ -450,7 +457,7 @@ def _cast(chance: Random) -> tuple[Cast, dict[str, int]]:
             f"b{position}",
             chance.choice(("openai", "openai", "anthropic")),
             model,
-            settings={"base-url": "http://anywhere/v1", **_facts(chance)},
+            settings={"base-url": "http://anywhere/v1", "price": PRICE, **_facts(chance)},
         )
         for position, model in enumerate(models)
     ]

@@ -24,6 +24,8 @@ CALM = Scenario(
 )
 OUTAGE = Phase("outage", Effects(failures=(("connect", 1.0),)), 100, begin=200, backends=(1,))
 
+SILENCE = Phase("silence", Effects(failures=(("silence", 1.0),)), 100, begin=200, backends=(1,))
+
 
 @pytest.fixture(scope="module")
 def calm() -> Run:
@@ -90,7 +92,17 @@ def test_the_bill_is_tokens_by_price(calm: Run) -> None:
 def test_a_bill_with_an_unknown_price_is_unknown() -> None:
     found = figures(simulate(make_cast(member("a")), replace(CALM, duration=10)))
     assert found["members"][0]["cost_usd"] is None
-    assert found["cost_usd"] is None
+    assert (found["cost_usd"], found["wasted_usd"], found["cost_partial"]) == (None, None, True)
+
+
+def test_what_failed_is_in_the_bill_and_wasted() -> None:
+    found = figures(simulate(pair(), replace(CALM, phases=(SILENCE,))))
+    first = found["members"][0]
+    assert first["failures"].keys() == {"timeout"}
+    prompts = first["failures"]["timeout"] * 50
+    assert first["wasted_usd"] == found["wasted_usd"] == pytest.approx(prompts * 1 / 1e6, rel=0.5)
+    assert first["wasted_usd"] > 0
+    assert not found["cost_partial"]
 
 
 def test_members_are_told_with_their_attempts_and_failures() -> None:

@@ -124,9 +124,11 @@ def test_a_stream_is_lost_until_something_is_heard() -> None:
     made = board(Lost("gone", 1.0))
     assert made.lost == Lost("gone", 1.0)
     made.take([Hello(operator=True)])
-    assert (made.lost, made.hello.operator) == (None, True)
+    heard: tuple[object, object] = (made.lost, made.hello.operator)
+    assert heard == (None, True)
     made.take([Lost("gone", 1.0), picture(), Missed(2), Missed(3)])
-    assert (made.lost, made.missed) == (None, 5)
+    after: tuple[object, object] = (made.lost, made.missed)
+    assert after == (None, 5)
 
 
 def test_a_member_that_the_picture_has_no_strip_of_is_shown_all_the_same() -> None:

@@ -62,7 +62,8 @@ _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("First content p95", _first("p95")),
     ("First content p99", _first("p99")),
     ("Extra attempts per answer", lambda found: _number(found["extra_attempts_per_answer"])),
-    ("Cost", lambda found: _dollars(found["cost_usd"])),
+    ("Cost", lambda found: _cost(found)),
+    ("Wasted", lambda found: _dollars(found["wasted_usd"])),
 )
 
 
@@ -116,6 +117,10 @@ def _percent(share: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return _NOTHING if value is None else f"{value:.3f}"
+
+
+def _cost(found: Figures) -> str:
+    return _dollars(found["cost_usd"]) + (" and what has no price" if found["cost_partial"] else "")
 
 
 def _dollars(value: float | None) -> str:

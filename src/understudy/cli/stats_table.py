@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from understudy.core.stats import BackendStats, Stats, backend_lines, extra_results
+from understudy.core.stats import BackendStats, Stats, backend_lines, cost_words, extra_results
 
 _COLUMNS = 5
 _STATES = {"closed": "green", "half-open": "yellow", "open": "red"}
@@ -26,6 +26,8 @@ def print_table(stats: Stats, stream: TextIO) -> None:
     console.print(Text("Load Balancer Statistics", style="bold"))
     console.print(f"Profile: {stats.profile} ({stats.policy})")
     console.print(f"Total Requests: {stats.total_requests}{_results(stats)}")
+    if spent := cost_words(stats.bill):
+        console.print(f"Cost: {spent}")
     console.print(_figures(stats))
     console.print(_details(stats))
 

@@ -63,10 +63,11 @@ dot between digits is as good as a dash. *open*: an open model; its window is be
 provider's own address.
 
 Prices are US dollars for a million tokens, in this order: input, output, input read from a cache, input
-written to one. They are the maker's list prices, without tiers, batches and discounts. *As of* is the
-month that a row tells about, and the link goes to the maker's page on it. Most figures were taken over
-from the price table that LiteLLM 1.110.2 ships (MIT licence), which cites those pages; the rest is
-general knowledge of them. Where a provider says otherwise, it is right: set it in the profile.
+written to one; reasoning costs what other output does. They are the maker's list prices, without tiers,
+batches and discounts. *As of* is the month that a row tells about, and the link goes to the maker's page
+on it. Most figures were taken over from the price table that LiteLLM 1.110.2 ships (MIT licence), which
+cites those pages; the rest is general knowledge of them. Where a provider says otherwise, it is right: set
+it in the profile.
 """
 
 _FAILURES_INTRODUCTION = """\

@@ -13,18 +13,26 @@ from understudy.errors import AttemptEntry, FailureKind
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
     from understudy.core.ceiling import Reservation
+    from understudy.core.cost import Cost
     from understudy.core.member import Member
     from understudy.core.recovery import Way
     from understudy.core.settings import MemberSettings
 
 
 class Tokens(NamedTuple):
-    """What one attempt cost. `visible` are the output tokens that were seen as content, if known."""
+    """What one attempt used. `visible` are the output tokens that were seen as content, if known.
+
+    `cached` (read from a cache) and `cache_write` (written to one) are part of `input`, `reasoning` is part
+    of `output`.
+    """
 
     input: int
     output: int
     estimated: bool
     visible: int | None = None
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -35,7 +43,8 @@ class Attempt(msgspec.Struct, eq=False):
     `is_hedge`: it was made beside a late one; `is_trial`: it finds out whether its member still loses every
     race (`core.silence`). `way` is how it goes on with an answer that broke off, None if
     it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
-    (`core.patience`); `reservation` what it has taken of the member's ceilings.
+    (`core.patience`); `reservation` what it has taken of the member's ceilings. `cost` is known once it has
+    ended, if its price is.
 
     A struct of msgspec, as most of what is made for each request: two thirds of it are defaults, and it is
     made in half the time that setting them one by one takes.
@@ -64,6 +73,7 @@ class Attempt(msgspec.Struct, eq=False):
     way: Way | None = None
     patience: float | None = None
     reservation: Reservation | None = None
+    cost: Cost | None = None
 
     @classmethod
     def begin(cls, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> Self:
@@ -73,6 +83,10 @@ class Attempt(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} on {self.member.name}, {self.outcome_word()}>"
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.cost is None else self.cost.usd
 
     @property
     def limit(self) -> float:
@@ -130,4 +144,6 @@ class Attempt(msgspec.Struct, eq=False):
             hedge=self.is_hedge,
             lost=isinstance(self.outcome, Abandoned) and self.outcome.lost,
             patience=self.patience,
+            cost_usd=self.cost_usd,
+            cost_estimated=self.cost is not None and self.cost.estimated,
         )

@@ -69,9 +69,14 @@ class Budget:
 
     def allows(self, now: float, share: float) -> bool:
         """May there be another extra? `share` is a fraction of the requests."""
+        return self.room(now, share) >= 1
+
+    def room(self, now: float, share: float) -> float:
+        """How many more there may be."""
         if share <= 0:
-            return False
-        return self._extras.count(now) + 1 <= self.floor + share * self._requests.count(now)
+            return 0.0
+        most = self.floor + share * self._requests.count(now)
+        return max(0.0, most - self._extras.count(now))
 
     def spend(self, now: float) -> None:
         self._extras.add(now)

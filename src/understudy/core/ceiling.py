@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from understudy.core.outcome import Failure, Outcome, Success
+from understudy.core.outcome import Failure, Outcome, prompt_was_read
 from understudy.core.skip import Skip
 from understudy.errors import FailureKind, SkipReason
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from understudy.core.sliding import Portion
 
 _NEVER_SENT = frozenset((FailureKind.CONNECT, FailureKind.UNFIT))
-_CUT_OFF = frozenset((FailureKind.TIMEOUT, FailureKind.STALL, FailureKind.TRUNCATED))
 
 
 def check(member: Member, ceilings: Ceilings, now: float, demand: Demand) -> Skip | None:
@@ -91,5 +90,4 @@ def settle(
 
 
 def _prompt_used(reserved: Reservation, outcome: Outcome) -> int:
-    refused = isinstance(outcome, Failure) and outcome.kind not in _CUT_OFF
-    return 0 if refused or isinstance(outcome, Success) else reserved.prompt
+    return reserved.prompt if prompt_was_read(outcome) else 0

@@ -29,11 +29,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core import broken_answer, eligibility, hedging, learning, verdict
+from understudy.core import broken_answer, cost, eligibility, hedging, learning, verdict
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.books import Books
 from understudy.core.broken_answer import BrokenAnswer
 from understudy.core.candidates import Candidates
+from understudy.core.cost import Bill
 from understudy.core.deadline import Deadline
 from understudy.core.demand import Demand
 from understudy.core.events import (
@@ -175,6 +176,11 @@ class Dispatch:
     def attempts(self) -> int:
         """How many were started so far."""
         return len(self._attempts)
+
+    @property
+    def bill(self) -> Bill:
+        """What the attempts cost so far."""
+        return cost.of_request([attempt.cost_usd for attempt in self._attempts])
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -482,9 +488,18 @@ class Dispatch:
         self._ended = True
         if self.pool.queue.places:
             self._leave_queue(now)
+        attempts, bill = len(self._attempts), self.bill
         self._books.events.append(
             RequestEnded(
-                now, self.request, result, backend, len(self._attempts), failed_over, now - self.began
+                now,
+                self.request,
+                result,
+                backend,
+                attempts,
+                failed_over,
+                now - self.began,
+                bill.usd,
+                bill.is_partial,
             )
         )
 

@@ -182,10 +182,16 @@ class OperatorActed(Event, frozen=True):
 
 
 class RequestEnded(Event, frozen=True):
-    """A request is over: ``answered``, ``failed`` or ``cancelled``."""
+    """A request is over: ``answered``, ``failed`` or ``cancelled``.
+
+    `cost_usd` is what its attempts of known price cost, None if there are none; `cost_partial`: there are
+    others.
+    """
 
     result: str
     backend: str | None
     attempts: int
     failed_over: bool
     duration: float
+    cost_usd: float | None = None
+    cost_partial: bool = False

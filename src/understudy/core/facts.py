@@ -45,12 +45,13 @@ class Tokenizer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens. What is None costs what `input` does."""
+    """US dollars for a million tokens. What is None costs what `input` does. `reasoning`: `output`."""
 
     input: float
     output: float
     cached_input: float | None = None
     cache_write: float | None = None
+    reasoning: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

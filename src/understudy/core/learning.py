@@ -1,14 +1,15 @@
 """What a member's health and the policy learn of an attempt, besides breaker, window and metrics.
 
 Each fact is told to whoever may want it: the policy; the member's history; its slow start; its patience, if
-its clock is adaptive; its ceilings, if it has any; its silence, if it has lost a race.
+its clock is adaptive; its ceilings, if it has any; its silence, if it has lost a
+race; what has been spent on it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from understudy.core import ceiling
+from understudy.core import ceiling, cost
 from understudy.core.outcome import Failure, Success
 from understudy.core.slow_start import SlowStart
 from understudy.errors import FailureKind
@@ -64,11 +65,13 @@ def ended(
 ) -> None:
     """It ended, however it did."""
     attempt.member.health.history.ended(now, outcome)
+    cost.ended(attempt, outcome, tokens, demand)
     if attempt.reservation is not None:
         ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
     if isinstance(outcome, Success):
         return
     if isinstance(outcome, Failure):
+        attempt.member.metrics.broken += attempt.committed_at is not None
         _failed(attempt, outcome, pool, now, demand)
     elif attempt.committed_at is None:
         _given_up(attempt, pool, now, demand)

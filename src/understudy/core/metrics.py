@@ -15,13 +15,19 @@ class MemberMetrics:
     """One member's attempts since start.
 
     Of them, `recovered` went on with an answer that another one had broken off, `hedged` were made beside a
-    late one, `lost` were ended because another one was faster. `in_flight` is counted along, because policies
-    ask for it of every member with every request.
+    late one, `lost` were ended because another one was faster, `broken` failed after their first content.
+    `in_flight` is counted along, because policies ask for it of every member with every request.
+    `costs` are dollars by how attempts ended (`core.cost`), of those that are `priced`.
     """
 
     __slots__ = (
+        "broken",
         "by_kind",
+        "cache_write_tokens",
+        "cached_tokens",
         "cancelled",
+        "costs",
+        "estimated_cost",
         "estimated_tokens",
         "failures",
         "first_content",
@@ -32,6 +38,8 @@ class MemberMetrics:
         "lost",
         "malformed_events",
         "output_tokens",
+        "priced",
+        "reasoning_tokens",
         "recovered",
         "refused",
         "refused_by_kind",
@@ -39,6 +47,7 @@ class MemberMetrics:
         "skips",
         "successes",
         "timeouts",
+        "unpriced",
     )
 
     def __init__(self) -> None:
@@ -52,6 +61,7 @@ class MemberMetrics:
         self.recovered = 0
         self.hedged = 0
         self.lost = 0
+        self.broken = 0
         self.by_kind: dict[FailureKind, int] = {}
         self.refused_by_kind: dict[FailureKind, int] = {}
         self.skips: dict[SkipReason, int] = {}
@@ -61,6 +71,13 @@ class MemberMetrics:
         self.estimated_tokens = 0
         self.latency = Latency()
         self.first_content = Latency()
+        self.cached_tokens = 0
+        self.cache_write_tokens = 0
+        self.reasoning_tokens = 0
+        self.costs: dict[str, float] = {}
+        self.estimated_cost = 0.0
+        self.priced = 0
+        self.unpriced = 0
 
     @property
     def success_rate(self) -> float | None:
@@ -97,6 +114,13 @@ class MemberMetrics:
 
     def skipped(self, reason: SkipReason) -> None:
         self.skips[reason] = self.skips.get(reason, 0) + 1
+
+    def charged(self, end: str, usd: float, *, estimated: bool) -> None:
+        """An attempt of known price that ended so."""
+        self.priced += 1
+        self.costs[end] = self.costs.get(end, 0.0) + usd
+        if estimated:
+            self.estimated_cost += usd
 
     def tokens(self, input_tokens: int, output_tokens: int, *, estimated: bool) -> None:
         self.input_tokens += input_tokens

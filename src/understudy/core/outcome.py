@@ -140,3 +140,13 @@ class Abandoned:
 
 
 Outcome = Success | Failure | Abandoned
+
+_CUT_OFF = frozenset((FailureKind.TIMEOUT, FailureKind.STALL, FailureKind.TRUNCATED))
+
+
+def prompt_was_read(outcome: Outcome) -> bool:
+    """Will the backend have read the prompt, of an attempt without an account of its tokens?
+
+    Not that of a refusal. One that was answered, cut off, or given up, has used its prompt.
+    """
+    return not isinstance(outcome, Failure) or outcome.kind in _CUT_OFF

@@ -442,7 +442,7 @@ REGISTRY: tuple[Setting, ...] = (
     ),
     Setting(
         "price",
-        Amounts(("input", "output", "cached_input", "cache_write")),
+        Amounts(("input", "output", "cached_input", "cache_write", "reasoning")),
         Scope.MEMBER,
         "US dollars for a million tokens.",
         default_words=_BY_MODEL,

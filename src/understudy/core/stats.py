@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from understudy.core import cost
 from understudy.core.breaker import State
+from understudy.core.cost import NOTHING_KNOWN, Bill
 from understudy.core.latency import Latency
 from understudy.core.settings import Ceilings
 
@@ -124,7 +126,8 @@ class BackendStats:
     `load_ms` is the expected time to the first content, under policy fastest; `patience_ms` how long it is
     waited for, by the largest prompt in tokens, where the clock is adaptive; `exhausted_ms` how long its
     provider's limit is used up. Of its attempts, `recovered` went on with an answer that had broken off,
-    `hedged` were made beside a late one, `lost` were slower than another.
+    `hedged` were made beside a late one, `lost` were slower than another, `broken` failed after their first
+    content.
     """
 
     name: str
@@ -161,6 +164,11 @@ class BackendStats:
     hedged: int = 0
     lost: int = 0
     patience_ms: tuple[tuple[int, float], ...] = ()
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    broken: int = 0
+    bill: Bill = NOTHING_KNOWN
 
     @property
     def tokens(self) -> int:
@@ -204,6 +212,11 @@ class BackendStats:
             hedged=metrics.hedged,
             lost=metrics.lost,
             patience_ms=_patience(member, now),
+            cached_tokens=metrics.cached_tokens,
+            cache_write_tokens=metrics.cache_write_tokens,
+            reasoning_tokens=metrics.reasoning_tokens,
+            broken=metrics.broken,
+            bill=cost.of_member(member),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -240,6 +253,11 @@ class BackendStats:
             "hedged": self.hedged,
             "lost": self.lost,
             "patience_ms": {str(size): limit for size, limit in self.patience_ms},
+            "cached_tokens": self.cached_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+            "broken": self.broken,
+            **self.bill.to_dict(),
             "circuit_breaker": self.circuit_breaker.to_dict(),
         }
 
@@ -268,6 +286,11 @@ class Stats:
     unretried: int = 0
     panicked: int = 0
 
+    @property
+    def bill(self) -> Bill:
+        """What is known of the members'."""
+        return cost.in_all(backend.bill for backend in self.backends)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "profile": self.profile,
@@ -283,6 +306,7 @@ class Stats:
             "hedged": self.hedged,
             "unretried": self.unretried,
             "panicked": self.panicked,
+            **self.bill.to_dict(),
             "backends": {backend.name: backend.to_dict() for backend in self.backends},
         }
 
@@ -317,6 +341,7 @@ def _table(stats: Stats) -> list[str]:
         f"Profile: {stats.profile}",
         f"Total Requests: {stats.total_requests}",
         *(f"{label}: {count}" for label, count in extra_results(stats) if count),
+        *(f"Cost: {spent}" for spent in [cost_words(stats.bill)] if spent),
     ]
     lines += ["", "Backend Metrics:"]
     for backend in stats.backends:
@@ -349,6 +374,19 @@ def backend_lines(backend: BackendStats) -> list[tuple[str, str]]:
     return always + [(label, value) for label, value in _extra_lines(backend) if value]
 
 
+def cost_words(bill: Bill) -> str:
+    """Blank where nothing was spent that anybody knows of."""
+    if not bill.usd:
+        return ""
+    remarks = [
+        f"{cost.dollars(bill.wasted)} of it wasted" if bill.wasted else "",
+        f"{cost.dollars(bill.estimated)} by estimate" if bill.estimated else "",
+        f"attempts of unknown price: {bill.unpriced}" if bill.is_partial else "",
+    ]
+    told = ", ".join(filter(None, remarks))
+    return cost.dollars(bill.usd) + (f" ({told})" if told else "")
+
+
 def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
     refused = ", ".join(f"{kind} {count}" for kind, count in backend.refused_by_kind.items())
     latency, first = backend.latency_ms.p95, backend.first_content_ms.p95
@@ -375,6 +413,8 @@ def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
         ("Expected First Content", _shown(backend.load_ms) if backend.load_ms is not None else ""),
         ("First Content Limit", ", ".join(patience)),
         ("Slow Start", f"{start.share:.0%}, {start.at_once} at once" if start is not None else ""),
+        ("Broken Off", str(backend.broken or "")),
+        ("Cost", cost_words(backend.bill)),
         ("Problem", backend.problem or ""),
         ("Drained", "by an operator" if backend.drained else ""),
     ]

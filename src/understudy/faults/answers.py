@@ -55,6 +55,10 @@ def tools(
     return replace(plan, answer=answer)
 
 
+def cached(plan: Plan, *, tokens: int, written: int) -> Plan:
+    return replace(plan, cached=tokens, written=written)
+
+
 def refusal(plan: Plan, *, text: str | None) -> Plan:
     answer = plan.answer if text is None else plan.answer.saying(text)
     return replace(plan, answer=replace(answer, is_refusal=True))
@@ -132,6 +136,13 @@ _ROWS = (
         ),
         "tools 2 split=1 interleaved",
         "F48 F49 F50",
+    ),
+    Word(
+        "cached",
+        "the usage tells that so many of the prompt's tokens were read from a cache, and written= to one",
+        cached,
+        (Option("tokens", count, bare=True), Option("written", count, 0)),
+        "cached 4 written=2",
     ),
     Word(
         "refusal",

@@ -175,12 +175,19 @@ def _stop_reason(answer: Answer) -> str | None:
 
 
 def _usage(plan: Plan, call: Call, output: int) -> dict[str, int]:
-    is_zero = plan.usage == "zero"
+    """What was cached is besides the input."""
+    if plan.usage == "zero":
+        return _counts(0, 0, 0, 0)
+    cached, written = plan.cache_of(call.input_tokens)
+    return _counts(call.input_tokens - cached - written, written, cached, output)
+
+
+def _counts(given: int, written: int, cached: int, output: int) -> dict[str, int]:
     return {
-        "input_tokens": 0 if is_zero else call.input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": 0 if is_zero else output,
+        "input_tokens": given,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": cached,
+        "output_tokens": output,
     }
 
 

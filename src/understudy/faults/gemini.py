@@ -286,7 +286,9 @@ class Writer:
         prompt = self.call.input_tokens
         of_text = b'"candidatesTokenCount":%d,' % said if said else b""
         of_thought = b',"thoughtsTokenCount":%d' % thought if thought else b""
-        return SO_MUCH % (prompt, of_text, prompt + said + thought, prompt, of_thought)
+        cached, _ = self.plan.cache_of(prompt)
+        of_cache = b',"cachedContentTokenCount":%d' % cached if cached else b""
+        return SO_MUCH % (prompt, of_text, prompt + said + thought, prompt, of_thought + of_cache)
 
     def total(self) -> bytes:
         thought = len(self.answer.reasoning)

@@ -100,13 +100,18 @@ def models_body(names: Sequence[str], created: int) -> bytes:
     return dump({"object": "list", "data": rows})
 
 
-def _usage(answer: Answer, call: Call, choices: int) -> dict[str, Any]:
+def _usage(plan: Plan, call: Call, choices: int) -> dict[str, Any]:
+    """Of the prompt what was cached is a part."""
+    answer = plan.answer
+    cached, written = plan.cache_of(call.input_tokens)
     output = answer.output_tokens * choices
     usage: dict[str, Any] = {
         "prompt_tokens": call.input_tokens,
         "completion_tokens": output,
         "total_tokens": call.input_tokens + output,
     }
+    if cached or written:
+        usage["prompt_tokens_details"] = {"cached_tokens": cached, "cache_write_tokens": written}
     if answer.reasoning:
         usage["completion_tokens_details"] = {"reasoning_tokens": len(answer.reasoning) * choices}
     return usage
@@ -147,7 +152,7 @@ def whole(plan: Plan, call: Call, stage: Stage) -> bytes:
     if plan.filtered:
         body["prompt_filter_results"] = prompt_results()
     if plan.usage != "missing":
-        body["usage"] = _no_usage() if plan.usage == "zero" else _usage(answer, call, choices)
+        body["usage"] = _no_usage() if plan.usage == "zero" else _usage(plan, call, choices)
     return dump(body, ascii_only=plan.ascii)
 
 
@@ -335,7 +340,7 @@ class Writer:
     def _usage(self) -> dict[str, Any]:
         if self.plan.usage == "zero":
             return _no_usage()
-        return _usage(self.answer, self.call, self.choices)
+        return _usage(self.plan, self.call, self.choices)
 
     def _usage_events(self) -> Timeline:
         if not self.shows_usage or self.plan.usage == "finish":

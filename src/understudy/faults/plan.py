@@ -78,7 +78,8 @@ class Plan:
     `failure` is an error that a unary answer is instead, within its 200. `filtered` tells what a
     content filter found, where the format has a place for it. `slice` writes the body in pieces of so
     many bytes. `head` alters the head's bytes, `head_pause` sends them one at a time. `pace` is
-    tokens per second. `skew` is how wrong the provider's own clock is.
+    tokens per second. `skew` is how wrong the provider's own clock is. `cached` and `written` are how many of
+    the prompt's tokens were read from a cache and written to one, as far as there are so many.
     """
 
     format: Format = openai_chat
@@ -105,6 +106,13 @@ class Plan:
     closing: Literal["keep", "say", "silently"] = "keep"
     skew: float = 0.0
     pace: float | None = None
+    cached: int = 0
+    written: int = 0
+
+    def cache_of(self, prompt: int) -> tuple[int, int]:
+        """Of so many tokens those that were read from a cache, and those that were written to one."""
+        cached = min(self.cached, prompt)
+        return cached, min(self.written, prompt - cached)
 
 
 Plans = Mapping[Format, Plan]

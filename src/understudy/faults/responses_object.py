@@ -110,13 +110,15 @@ def _usage(plan: Plan, call: Call) -> dict[str, Any] | None:
         return None
     if plan.usage == "zero":
         return counts(0, 0, 0)
-    return counts(call.input_tokens, plan.answer.output_tokens, len(plan.answer.reasoning))
+    cache = plan.cache_of(call.input_tokens)
+    return counts(call.input_tokens, plan.answer.output_tokens, len(plan.answer.reasoning), cache)
 
 
-def counts(given: int, output: int, reasoning: int) -> dict[str, Any]:
+def counts(given: int, output: int, reasoning: int, cache: tuple[int, int] = (0, 0)) -> dict[str, Any]:
+    """`cache`: read from it, written to it."""
     return {
         "input_tokens": given,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cache[0], "cache_write_tokens": cache[1]},
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": reasoning},
         "total_tokens": given + output,

@@ -220,7 +220,7 @@ class _Turn:
         chunks: list[ChatChunk] = []
         while (batch := await call.next_batch()) is not None:
             chunks += batch
-        await answer(self._send, 200, self._whole(chunks), self._answer_headers())
+        await answer(self._send, 200, self._whole(chunks), self._answer_headers() + self._cost_headers())
 
     async def _stream(self) -> None:
         call, writer = self._call, self._writer
@@ -243,7 +243,7 @@ class _Turn:
         body = body_as_it_came(error, self._call, dialect)
         if body is None:
             body = dialect.write_error(reply_to(error, self._request.id))
-        headers = self._answer_headers() + retry_after(error.retry_after)
+        headers = self._answer_headers() + self._cost_headers() + retry_after(error.retry_after)
         await answer(self._send, status_of(error), body, headers)
 
     def _whole(self, chunks: Sequence[ChatChunk]) -> bytes:
@@ -290,3 +290,10 @@ class _Turn:
             headers.append((b"x-understudy-backend", header_value(call.backend)))
             headers.append((b"x-understudy-model", header_value(call.model or call.asked_model or "")))
         return headers
+
+    def _cost_headers(self) -> Headers:
+        """What a request that is over cost, if all of that is known."""
+        bill = self._call.bill
+        if bill.usd is None or bill.is_partial:
+            return []
+        return [(b"x-understudy-cost", b"%.9f" % bill.usd)]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from understudy.core import cost
 from understudy.errors import AttemptEntry, TrailEntry
 from understudy.observe.words import decision_words, entry_words
 from understudy.runtime.engine import Call
@@ -95,8 +96,11 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         trail = self.trail
+        bill = cost.of_trail(trail).to_dict()
         return {
             **self.summary(),
+            "cost_usd": bill["cost_usd"],
+            "cost_partial": bill["cost_partial"],
             "trail": [entry.to_dict() for entry in trail],
             "trail_words": [entry_words(entry) for entry in trail],
         }

@@ -62,6 +62,10 @@ _HEADERS: Mapping[str, Schema] = {
     "x-understudy-backend": {"description": "The member that answers."},
     "x-understudy-model": {"description": "That member's model."},
     "x-understudy-attempts": {"description": "How many attempts it took.", "schema": {"type": "integer"}},
+    "x-understudy-cost": {
+        "description": "US dollars, if all of it is known by then.",
+        "schema": {"type": "number"},
+    },
     "x-understudy-overhead-ms": {"description": "The gateway's own time.", "schema": {"type": "number"}},
 }
 

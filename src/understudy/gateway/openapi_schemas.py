@@ -133,6 +133,8 @@ def _trails() -> dict[str, Schema]:
         "hedge": _const(True),
         "lost": _const(True),
         "patience_ms": _AMOUNT,
+        "cost_usd": _AMOUNT,
+        "cost_estimated": _const(True),
     }
     return {
         "Attempt": _partly(
@@ -150,6 +152,8 @@ def _trails() -> dict[str, Schema]:
         "Requests": _whole(requests=_list(named("Summary"))),
         "Request": _whole(
             **_summary(),
+            cost_usd=some,
+            cost_partial=_BOOLEAN,
             trail=_list({"anyOf": [named("Attempt"), named("Skip")]}),
             trail_words=_list(_TEXT),
         ),
@@ -214,6 +218,7 @@ def _stats() -> dict[str, Schema]:
             profile=_TEXT,
             policy=_one_of(BY_NAME),
             **dict.fromkeys(pool, _COUNT),
+            **_bill(),
             backends=_map(named("Backend")),
         ),
         "Backend": _backend(),
@@ -231,8 +236,9 @@ def _stats() -> dict[str, Schema]:
 
 def _backend() -> Schema:
     results = ("requests", "successes", "failures", "timeouts", "refused", "cancelled", "in_flight")
-    attempts = (*results, "recovered", "hedged", "lost")
-    tokens = ("tokens", "input_tokens", "output_tokens", "estimated", "malformed_events")
+    attempts = (*results, "recovered", "hedged", "lost", "broken")
+    priced = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    tokens = ("tokens", "input_tokens", "output_tokens", *priced, "estimated", "malformed_events")
     some = {"type": ["number", "null"], "minimum": 0}
     return _whole(
         **dict.fromkeys([*attempts, *tokens], _COUNT),
@@ -253,8 +259,16 @@ def _backend() -> Schema:
         ceilings=_map(_whole(used=_COUNT, limit=_COUNT)),
         slow_start={"anyOf": [_whole(share=_AMOUNT, at_once=_COUNT, remaining_ms=_AMOUNT), {"type": "null"}]},
         patience_ms=_map(_AMOUNT),
+        **_bill(),
         circuit_breaker=named("CircuitBreaker"),
     )
+
+
+def _bill() -> dict[str, Schema]:
+    """Dollars are null where no price is known."""
+    some = {"type": ["number", "null"], "minimum": 0}
+    dollars = dict.fromkeys(("cost_usd", "wasted_usd", "estimated_usd"), some)
+    return {**dollars, "cost_partial": _BOOLEAN, "unpriced": _COUNT}
 
 
 def _operators() -> dict[str, Schema]:

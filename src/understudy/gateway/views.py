@@ -93,7 +93,9 @@ class Views:
         gateway = self._gateway
         served = gateway.profiles.by_name.values()
         pools = [ServedPool(one.balancer.pool, one.door.inside, one.door.waiting) for one in served]
-        snapshot = Snapshot(pools, gateway.conversations.own_time, gateway.clock.now())
+        snapshot = Snapshot(
+            pools, gateway.conversations.own_time, gateway.clock.now(), draining=gateway.draining
+        )
         # A large pool's text takes long to write, and streams go on meanwhile.
         text, content_type = await asyncio.to_thread(exposition, snapshot, request.header(b"accept"))
         await answer(send, 200, text, request.id_headers, (b"content-type", header_value(content_type)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from understudy.core import cost
 from understudy.errors import TrailEntry
 from understudy.wire.chat import ChatChunk, Usage
 
@@ -62,6 +63,11 @@ class Answer:
     @property
     def finish_reason(self) -> str | None:
         return self.choices[0].finish_reason
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars for all attempts of known price, None if none has one."""
+        return cost.of_trail(self.trail).usd
 
     def __str__(self) -> str:
         return self.text

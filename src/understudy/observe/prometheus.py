@@ -7,7 +7,7 @@
 3. A label is a profile, a backend, or a word of a closed set; never a model, a client or a request. Every
    word of a set is there from the start, at zero, so that a rate sees the first failure of its kind.
 4. What is not known has no series.
-5. The three tables at the end are all there is, and ``docs/metrics.md`` shows them.
+5. The four tables at the end are all there is, and ``docs/metrics.md`` shows them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from understudy._version import __version__
+from understudy.core import cost
 from understudy.core.breaker import State
+from understudy.core.cost import Bill
 from understudy.core.latency import Latency
 from understudy.core.member import Member
 from understudy.core.metrics import MemberMetrics
 from understudy.core.pool import Pool
+from understudy.core.stats import CeilingStats
 from understudy.errors import FailureKind, SkipReason
 
 # Upper bounds in seconds. A backend takes a moment or minutes, the gateway fractions of a millisecond.
 BACKEND_BOUNDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 GATEWAY_BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
-_UNITS = ("_seconds", "_tokens")
+_UNITS = ("_seconds", "_tokens", "_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ class Snapshot(Collector):
     `own_time` is what the gateway itself took for each answer.
     """
 
-    def __init__(self, pools: Iterable[ServedPool], own_time: Latency, now: float) -> None:
-        self._families = list(_families(list(pools), own_time, now))
+    def __init__(
+        self, pools: Iterable[ServedPool], own_time: Latency, now: float, *, draining: bool = False
+    ) -> None:
+        self._families = list(_families(list(pools), _Gateway(own_time, draining), now))
 
     def collect(self) -> Iterable[Metric]:
         return self._families
@@ -79,10 +84,12 @@ def exposition(snapshot: Snapshot, accept: str | None = None) -> tuple[bytes, st
     return encode(registry), content_type
 
 
-def _families(pools: Sequence[ServedPool], own_time: Latency, now: float) -> Iterator[Metric]:
+def _families(pools: Sequence[ServedPool], gateway: _Gateway, now: float) -> Iterator[Metric]:
     backends = [_Backend(served.pool, member, now) for served in pools for member in served.pool.members]
-    yield from (metric.family((), [_Gateway(own_time)]) for metric in OF_GATEWAY)
+    yield from (metric.family((), [gateway]) for metric in OF_GATEWAY)
     yield from (metric.family(("profile",), pools) for metric in OF_PROFILE)
+    budgets = [_Budgets(served.pool, now) for served in pools]
+    yield from (metric.family(("profile",), budgets) for metric in OF_BUDGETS)
     yield from (metric.family(("profile", "backend"), backends) for metric in OF_BACKEND)
 
 
@@ -101,7 +108,20 @@ class _Gateway:
     """What belongs to no profile."""
 
     own_time: Latency
+    draining: bool
     labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Budgets:
+    """What one profile's pool has room for at the instant `now`."""
+
+    pool: Pool
+    now: float
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.pool.profile,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +139,10 @@ class _Backend:
     @property
     def counts(self) -> MemberMetrics:
         return self.member.metrics
+
+    @property
+    def bill(self) -> Bill:
+        return cost.of_member(self.member)
 
 
 Place = TypeVar("Place", bound=_Place)
@@ -207,6 +231,20 @@ def _skips(at: _Backend) -> Mapping[str, float]:
     return {reason: at.counts.skips.get(reason, 0) for reason in SkipReason}
 
 
+def _cost(at: _Backend) -> Mapping[str, float]:
+    """None at all where no price is known (rule 4)."""
+    return {} if at.bill.usd is None else {end: at.counts.costs.get(end, 0.0) for end in cost.ENDS}
+
+
+def _ceilings(at: _Backend) -> Mapping[str, CeilingStats]:
+    return {ceiling.key: ceiling for ceiling in CeilingStats.of(at.member, at.now)}
+
+
+def _room_for_hedges(at: _Budgets) -> float | None:
+    settings = at.pool.settings.hedge
+    return at.pool.hedges.room(at.now, settings.budget) if settings.is_on else None
+
+
 def _breaker(at: _Backend) -> Mapping[str, float]:
     state = at.member.breaker.state(at.now, at.pool.settings.breaker)
     return {each: float(each is state) for each in State}
@@ -231,6 +269,11 @@ OF_GATEWAY: tuple[Figure[_Gateway] | Durations[_Gateway], ...] = (
         "What the gateway itself took for an answer: neither asking a backend nor waiting for one.",
         lambda at: at.own_time,
         GATEWAY_BOUNDS,
+    ),
+    Figure(
+        "understudy_gateway_draining",
+        "1 while the gateway ends what runs and takes nothing new, else 0.",
+        lambda at: float(at.draining),
     ),
 )
 
@@ -281,6 +324,24 @@ OF_PROFILE: tuple[Figure[ServedPool], ...] = (
         "Requests that wait for a place, of the profile's --max-queue.",
         lambda at: at.waiting,
     ),
+    Figure(
+        "understudy_requests_queued_limit",
+        "Requests that may wait until a backend can be asked, as queue_limit says.",
+        lambda at: at.pool.settings.routing.queue_limit,
+    ),
+)
+
+OF_BUDGETS: tuple[Figure[_Budgets], ...] = (
+    Figure(
+        "understudy_retry_budget_remaining",
+        "How often a backend may still be asked again now, by the retry budget.",
+        lambda at: at.pool.retries.room(at.now, at.pool.settings.retry.budget),
+    ),
+    Figure(
+        "understudy_hedge_budget_remaining",
+        "How many second backends may still be asked now; no series while hedging is off.",
+        _room_for_hedges,
+    ),
 )
 
 OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
@@ -313,6 +374,11 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
         lambda at: at.counts.lost,
     ),
     Figure(
+        "understudy_attempts_broken_total",
+        "Attempts that failed after their first content.",
+        lambda at: at.counts.broken,
+    ),
+    Figure(
         "understudy_skips_total",
         "Times that a request passed the backend over without asking it, by reason.",
         _skips,
@@ -336,6 +402,37 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
         "understudy_estimated_tokens_total",
         "Of input and output tokens, those that are estimates: the backend did not count them.",
         lambda at: at.counts.estimated_tokens,
+    ),
+    Figure(
+        "understudy_cached_tokens_total",
+        "Of input tokens, those that were read from a prompt cache.",
+        lambda at: at.counts.cached_tokens,
+    ),
+    Figure(
+        "understudy_cache_write_tokens_total",
+        "Of input tokens, those that were written to a prompt cache.",
+        lambda at: at.counts.cache_write_tokens,
+    ),
+    Figure(
+        "understudy_reasoning_tokens_total",
+        "Of output tokens, those that were thought and not said, as far as backends tell.",
+        lambda at: at.counts.reasoning_tokens,
+    ),
+    Figure(
+        "understudy_cost_usd_total",
+        "US dollars that attempts cost, by outcome; no series without a price.",
+        _cost,
+        "outcome",
+    ),
+    Figure(
+        "understudy_estimated_cost_usd_total",
+        "Of the cost, what is based on estimated tokens; no series without a price.",
+        lambda at: at.bill.estimated,
+    ),
+    Figure(
+        "understudy_attempts_unpriced_total",
+        "Attempts that have ended and are not in the cost, because their price is not known.",
+        lambda at: at.bill.unpriced,
     ),
     Figure(
         "understudy_malformed_events_total",
@@ -367,5 +464,27 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
         "understudy_bench_remaining_seconds",
         "How long the backend is still left alone because it asked for that; 0 if it is not.",
         lambda at: max(0.0, at.member.benched_until - at.now),
+    ),
+    Figure(
+        "understudy_provider_limit_remaining_seconds",
+        "How long the backend's limit is still used up, by its own account; 0 if it is not.",
+        lambda at: max(0.0, at.member.health.exhausted_until - at.now),
+    ),
+    Figure(
+        "understudy_backend_usable",
+        "1 if the backend may be asked at all; 0 if it is drained, or lacks a key or a profile.",
+        lambda at: float(not at.member.is_listed_only),
+    ),
+    Figure(
+        "understudy_ceiling_used",
+        "What is used of each ceiling that is set: now, or in the last minute.",
+        lambda at: {key: ceiling.used for key, ceiling in _ceilings(at).items()},
+        "ceiling",
+    ),
+    Figure(
+        "understudy_ceiling_limit",
+        "What each ceiling that is set allows.",
+        lambda at: {key: ceiling.limit for key, ceiling in _ceilings(at).items()},
+        "ceiling",
     ),
 )

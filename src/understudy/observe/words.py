@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from understudy.core.cost import dollars
 from understudy.core.events import (
     BackendBenched,
     BreakerClosed,
@@ -119,6 +120,9 @@ def _remarks(entry: AttemptEntry) -> list[str]:
         remarks.append(f"not told of {', '.join(entry.left_out)}")
     if entry.malformed_events:
         remarks.append(f"malformed events dropped: {entry.malformed_events}")
+    if entry.cost_usd:
+        by_whom = ", by estimate" if entry.cost_estimated else ""
+        remarks.append(f"it cost {dollars(entry.cost_usd)}{by_whom}")
     return remarks
 
 

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from understudy.core.attempt import Attempt, Tokens
+from understudy.core.cost import NOTHING_KNOWN, Bill
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
 from understudy.core.events import Event, OperatorActed, ProbeSettled, TurnCame
 from understudy.core.outcome import Failure, Outcome, Success
@@ -265,6 +266,11 @@ class Call:
     def attempts(self) -> int:
         """How many were made so far."""
         return self._dispatch.attempts if self._dispatch is not None else 0
+
+    @property
+    def bill(self) -> Bill:
+        """What its attempts cost so far."""
+        return self._dispatch.bill if self._dispatch is not None else NOTHING_KNOWN
 
     @property
     def asked_model(self) -> str | None:

@@ -601,7 +601,13 @@ class Exchange:
             return Tokens(usage.input_tokens, usage.output_tokens, True)
         hidden = 0 if self._visible_reasoning else usage.reasoning_tokens
         return Tokens(
-            usage.input_tokens, usage.output_tokens, usage.estimated, max(0, usage.output_tokens - hidden)
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.estimated,
+            max(0, usage.output_tokens - hidden),
+            usage.cached_tokens,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
         )
 
     def _estimated_usage(self) -> Usage:

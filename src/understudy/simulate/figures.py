@@ -4,21 +4,23 @@
 2. *Answered* is who heard an answer's beginning, *whole* who heard all of it.
 3. First content is measured at the caller, over all attempts and waits; of unary answers it is the answer.
 4. An *extra* attempt is every one beyond a request's first. They are divided by whole answers.
-5. The same seed makes the same figures, to the last digit: nothing of this machine is in them.
+5. Money is counted as everywhere (`core.cost`): without attempts of unknown price, and the figure says so.
+6. The same seed makes the same figures, to the last digit: nothing of this machine is in them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil, isnan
 from typing import Any
 
+from understudy.core import cost
+from understudy.core.cost import Bill
 from understudy.core.member import Member
 from understudy.simulate.run import Run
 from understudy.simulate.tally import End, Incident
 
-_MILLION = 1_000_000
 _TIMELINE = 60
 
 
@@ -27,7 +29,7 @@ def figures(run: Run) -> dict[str, Any]:
     ends = Counter(run.tally.ends)
     judged = len(run.tally) - ends[End.LEFT]
     whole = ends[End.WHOLE]
-    costs = [_cost(member) for member in run.pool.members]
+    bills = [cost.of_member(member) for member in run.pool.members]
     return {
         "profile": run.cast.pool.name,
         "policy": run.cast.pool.policy,
@@ -45,17 +47,17 @@ def figures(run: Run) -> dict[str, Any]:
         "errors": dict(sorted(run.tally.errors.items())),
         "first_content_s": _percentiles(first for first in run.tally.first if not isnan(first)),
         "extra_attempts_per_answer": _ratio(run.attempts - len(run.tally), whole),
-        "cost_usd": _sum(costs),
+        **_money(cost.in_all(bills)),
         "outages": _outages(run.incidents),
         "members": [
-            _member(run, member, position, cost)
-            for position, (member, cost) in enumerate(zip(run.pool.members, costs, strict=True), 1)
+            _member(run, member, position, bill)
+            for position, (member, bill) in enumerate(zip(run.pool.members, bills, strict=True), 1)
         ],
         "timeline": list(_timeline(run)),
     }
 
 
-def _member(run: Run, member: Member, position: int, cost: float | None) -> dict[str, Any]:
+def _member(run: Run, member: Member, position: int, bill: Bill) -> dict[str, Any]:
     metrics = member.metrics
     by = Counter(run.tally.by)
     return {
@@ -65,26 +67,17 @@ def _member(run: Run, member: Member, position: int, cost: float | None) -> dict
         "failures": {str(kind): count for kind, count in sorted(metrics.by_kind.items())},
         "input_tokens": metrics.input_tokens,
         "output_tokens": metrics.output_tokens,
-        "cost_usd": cost,
+        **_money(bill),
         "first_content_s": {
             f"p{percent}": _rounded(metrics.first_content.percentile(percent)) for percent in (50, 95, 99)
         },
     }
 
 
-def _cost(member: Member) -> float | None:
-    """None if the member's price is not known."""
-    price = member.settings.facts.price
-    if price is None:
-        return None
-    metrics = member.metrics
-    return round((metrics.input_tokens * price.input + metrics.output_tokens * price.output) / _MILLION, 6)
-
-
-def _sum(costs: Sequence[float | None]) -> float | None:
-    """None where one is unknown: a part of the bill is not the bill."""
-    known = [cost for cost in costs if cost is not None]
-    return round(sum(known), 6) if len(known) == len(costs) else None
+def _money(bill: Bill) -> Mapping[str, Any]:
+    """Rule 5."""
+    told = bill.to_dict()
+    return {key: told[key] for key in ("cost_usd", "cost_partial", "wasted_usd")}
 
 
 def _outages(incidents: Sequence[Incident]) -> list[dict[str, Any]]:
