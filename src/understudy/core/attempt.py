@@ -13,6 +13,7 @@ from understudy.errors import AttemptEntry, FailureKind
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
     from understudy.core.ceiling import Reservation
+    from understudy.core.consent import Taken
     from understudy.core.member import Member
     from understudy.core.recovery import Way
     from understudy.core.settings import MemberSettings
@@ -34,7 +35,8 @@ class Attempt(msgspec.Struct, eq=False):
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
     `is_hedge`: it was made beside a late one. `way` is how it goes on with an answer that broke off, None if
     it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
-    (`core.patience`); `reservation` what it has taken of the member's ceilings.
+    (`core.patience`); `reservation` what it has taken of the member's ceilings, `room` what of
+    that others know who share the pool.
 
     A struct of msgspec, as most of what is made for each request: two thirds of it are defaults, and it is
     made in half the time that setting them one by one takes.
@@ -62,6 +64,7 @@ class Attempt(msgspec.Struct, eq=False):
     way: Way | None = None
     patience: float | None = None
     reservation: Reservation | None = None
+    room: Taken | None = None
 
     @classmethod
     def begin(cls, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> Self:

@@ -15,7 +15,10 @@ from understudy.errors import FailureKind
 
 if TYPE_CHECKING:
     from understudy.core.attempt import Attempt, Tokens
+    from understudy.core.ceiling import Used
+    from understudy.core.consent import Taken
     from understudy.core.demand import Demand
+    from understudy.core.fleet import Fleet
     from understudy.core.outcome import Outcome
     from understudy.core.pool import Pool
 
@@ -59,13 +62,23 @@ def ended(
 ) -> None:
     """It ended, however it did."""
     if attempt.reservation is not None:
-        ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
+        used = ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
+        if attempt.room is not None and pool.fleet is not None:
+            _tell(attempt, attempt.room, used, pool.fleet)
     if isinstance(outcome, Success):
         return
     if isinstance(outcome, Failure):
         _failed(attempt, outcome, pool, now, demand)
     elif attempt.committed_at is None:
         _given_up(attempt, pool, now, demand)
+
+
+def _tell(attempt: Attempt, room: Taken, used: Used, fleet: Fleet) -> None:
+    """The others hear what it used beyond what they know, or less; who was refused may look again."""
+    more = used.tokens - room.tokens, used.requests - room.requests
+    fleet.spend(attempt.member.identity, room.at, *more, room.second)
+    if more < (0, 0):
+        attempt.member.health.full = None
 
 
 def _failed(attempt: Attempt, failure: Failure, pool: Pool, now: float, demand: Demand) -> None:

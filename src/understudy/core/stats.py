@@ -248,7 +248,8 @@ class Stats:
     """One pool: its requests, and every member in the profile's order, untried ones too.
 
     `recovered` are breaks that somebody went on after, `hedged` requests that were made twice at once,
-    `unretried` those that the retry budget kept from asking a backend again.
+    `unretried` those that the retry budget kept from asking a backend again. Where the state is shared,
+    `workers` is how many processes are counted together, and `worker` the one that answers.
     """
 
     profile: str
@@ -264,10 +265,14 @@ class Stats:
     recovered: int = 0
     hedged: int = 0
     unretried: int = 0
+    workers: int | None = None
+    worker: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        shared = {} if self.workers is None else {"workers": self.workers, "worker": self.worker}
         return {
             "profile": self.profile,
+            **shared,
             "policy": self.policy,
             "total_requests": self.total_requests,
             "answered": self.answered,

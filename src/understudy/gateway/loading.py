@@ -31,6 +31,7 @@ from understudy.errors import ConfigurationError, ProfileError
 from understudy.gateway.admission import Door
 from understudy.gateway.profiles import Profiles, Served, patience
 from understudy.library.balancer import Balancer
+from understudy.runtime.link import Link
 from understudy.runtime.ports import Transport
 
 _log = logging.getLogger("understudy.gateway")
@@ -56,7 +57,10 @@ class SharedTransport:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve. `names` empty: everything saved. `settings` override the profiles'."""
+    """What to serve. `names` empty: everything saved. `settings` override the profiles'.
+
+    `state` is where the profiles are shared with other processes, None if they are not.
+    """
 
     store: ProfileStore
     environ: Mapping[str, str]
@@ -66,6 +70,7 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     limit: int = 2048
     queue: int = 1024
+    state: Link | None = None
 
 
 def load(plan: Plan) -> Profiles:
@@ -124,7 +129,14 @@ def _fingerprints(files: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _serve(plan: Plan, profile: PoolProfile) -> Served:
-    balancer = Balancer(profile, settings=plan.settings, environ=plan.environ, transport=plan.transport)
+    balancer = Balancer(
+        profile,
+        settings=plan.settings,
+        environ=plan.environ,
+        transport=plan.transport,
+        state=plan.state,
+    )
+    balancer.share()
     return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience(balancer)))
 
 

@@ -26,6 +26,7 @@ from understudy.core.events import (
     OperatorActed,
     Recovered,
     RecoveryStarted,
+    VerdictAdopted,
     WaitingForCapacity,
 )
 from understudy.errors import FailureKind, SkipReason
@@ -132,6 +133,10 @@ def _log_action(event: OperatorActed) -> None:
     _operator.warning("[LB:operator] %s: %s", event.backend, event.action)
 
 
+def _log_adoption(event: VerdictAdopted) -> None:
+    _breaker.info("[circuit-breaker] %s: State = %s (as another process says)", event.backend, event.state)
+
+
 def _log_wait(event: WaitingForCapacity) -> None:
     _balancer.debug("[LB:wait] Waiting up to %.1f s for a backend", event.until - event.at)
 
@@ -155,6 +160,7 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     OperatorActed: _log_action,
     Recovered: _log_resumption,
     RecoveryStarted: _log_break,
+    VerdictAdopted: _log_adoption,
     WaitingForCapacity: _log_wait,
 }
 
