@@ -66,6 +66,7 @@ class SkipReason(StrEnum):
     CONCURRENCY = "concurrency"
     RPM_LIMIT = "rpm_limit"
     TPM_LIMIT = "tpm_limit"
+    CEILING_UNKNOWN = "ceiling_unknown"
     FAILOVER_BUDGET = "failover_budget"
     SLOW_START = "slow_start"
     QUEUED = "queued"
@@ -105,6 +106,7 @@ RETURNING = frozenset(
         SkipReason.CONCURRENCY,
         SkipReason.RPM_LIMIT,
         SkipReason.TPM_LIMIT,
+        SkipReason.CEILING_UNKNOWN,
         SkipReason.FAILOVER_BUDGET,
         SkipReason.SLOW_START,
         SkipReason.QUEUED,

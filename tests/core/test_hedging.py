@@ -32,7 +32,9 @@ def late_at(walk: Walk) -> float | None:
 
 
 def hedged(walk: Walk) -> Attempt | None:
-    return walk.dispatch.hedge(walk.running, walk.stage.now)
+    attempt = walk.dispatch.hedge(walk.running, walk.stage.now)
+    assert attempt is None or isinstance(attempt, Attempt)
+    return attempt
 
 
 def grants(walk: Walk) -> float:

@@ -70,6 +70,7 @@ PROMISED: dict[str, tuple[Any, Scope]] = {
     "rpm_limit": (None, Scope.BOTH),
     "max_concurrency": (None, Scope.BOTH),
     "failover_in_rpm": (None, Scope.BOTH),
+    "ceilings_fail_closed": (False, Scope.POOL),
     "queue_limit": (1_000, Scope.POOL),
     "timeout_mode": ("adaptive", Scope.BOTH),
     "strict_events": (False, Scope.BOTH),

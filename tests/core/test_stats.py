@@ -53,7 +53,8 @@ KEYS = [
     "input_tokens", "output_tokens", "estimated", "malformed_events", "total_latency_ms",
     "avg_latency_ms", "latency_ms", "first_content_ms", "tpm", "serving_rate", "by_kind",
     "refused_by_kind", "skips", "bench_remaining_ms", "problem", "drained", "load_ms", "exhausted_ms",
-    "ceilings", "slow_start", "recovered", "hedged", "lost", "patience_ms", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+    "ceilings", "slow_start", "recovered", "hedged", "lost", "patience_ms", "cached_tokens",
+    "cache_write_tokens", "reasoning_tokens",
     "broken", "cost_usd", "cost_partial", "wasted_usd", "estimated_usd", "unpriced", "circuit_breaker",
 ]  # fmt: skip
 POOL_KEYS = [

@@ -326,6 +326,7 @@ class WalksMachine(RuleBasedStateMachine):
         other = played.dispatch.hedge(late, self.now)
         if other is None:
             return
+        assert isinstance(other, Attempt), "nobody shares this pool"
         assert played.hedge is None, "once per request"
         assert spent or late.permit.probe or late.is_trial
         assert not other.is_trial

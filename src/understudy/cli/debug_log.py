@@ -1,7 +1,7 @@
 """Log lines on stderr.
 
 1. Without patterns only warnings are shown, as ``warning: …``; a quiet command shows none. A service
-   shows them with their time, and with them what its circuits and its profiles do.
+   shows them with their time, and with them what its circuits, its profiles and its shared state do.
 2. Patterns are separated by commas and match logger names as file names are matched; ``:`` reads as
    ``.``, so ``understudy:*`` is every logger of ours. What they match is shown from DEBUG on, each line
    with its time and logger.
@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 
 _WARNING = logging.Formatter("warning: %(message)s")
 _SERVICE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-_SERVICE_LOGGERS = ("understudy.gateway", "understudy.circuit-breaker")
+_SERVICE_LOGGERS = ("understudy.gateway", "understudy.circuit-breaker", "understudy.state")
 _DETAIL = logging.Formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S")
 
 

@@ -56,6 +56,11 @@ _INSTALL = "pip install 'understudy[gateway]'"
     help="The HTTP client to use.",
 )
 @click.option(
+    "--state", metavar="URL", envvar="UNDERSTUDY_STATE", show_envvar=True,
+    help="Share circuits, benches, ceilings and statistics with other processes through this Redis or "
+    "Valkey, such as redis://localhost:6379/0.",
+)  # fmt: skip
+@click.option(
     "--max-concurrent", type=click.IntRange(1), default=2048, show_default=True,
     help="Requests that a profile serves at a time.",
 )  # fmt: skip
@@ -88,6 +93,7 @@ def serve(
     allow_unauthenticated: bool,
     settings: tuple[str, ...],
     transport: Any,
+    state: str | None,
     max_concurrent: int,
     max_queue: int,
     comments: float,
@@ -121,7 +127,11 @@ def serve(
     from understudy.gateway.app import Gateway
     from understudy.gateway.reloading import Reloader
     from understudy.library.balancer import make_transport
+    from understudy.runtime.clock import SystemClock
+    from understudy.runtime.link import Link
+    from understudy.state import open_store
 
+    store = open_store(state) if state else None
     try:
         listener = listen(host, port)
     except ListenFailed as error:
@@ -133,6 +143,8 @@ def serve(
             await run_until_stopped(shared)
         finally:
             await shared.close_for_good()
+            if store is not None:
+                await store.close()
 
     async def run_until_stopped(shared: loading.SharedTransport) -> None:
         plan = loading.Plan(
@@ -145,6 +157,7 @@ def serve(
             limit=max_concurrent,
             queue=max_queue,
             tracer=tracer,
+            state=None if store is None else Link(store, SystemClock()),
         )
         gateway = Gateway(loading.load(plan), keys=keys, comment_seconds=comments)
         reloader = Reloader(plan, gateway)

@@ -13,6 +13,7 @@ from understudy.errors import AttemptEntry, FailureKind
 if TYPE_CHECKING:
     from understudy.core.breaker import Permit
     from understudy.core.ceiling import Reservation
+    from understudy.core.consent import Taken
     from understudy.core.cost import Cost
     from understudy.core.member import Member
     from understudy.core.recovery import Way
@@ -43,8 +44,8 @@ class Attempt(msgspec.Struct, eq=False):
     `is_hedge`: it was made beside a late one; `is_trial`: it finds out whether its member still loses every
     race (`core.silence`). `way` is how it goes on with an answer that broke off, None if
     it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
-    (`core.patience`); `reservation` what it has taken of the member's ceilings. `cost` is known once it has
-    ended, if its price is.
+    (`core.patience`); `reservation` what it has taken of the member's ceilings, `room` what of that others
+    know who share the pool. `cost` is known once it has ended, if its price is.
 
     A struct of msgspec, as most of what is made for each request: two thirds of it are defaults, and it is
     made in half the time that setting them one by one takes.
@@ -74,6 +75,7 @@ class Attempt(msgspec.Struct, eq=False):
     patience: float | None = None
     reservation: Reservation | None = None
     cost: Cost | None = None
+    room: Taken | None = None
 
     @classmethod
     def begin(cls, member: Member, number: int, permit: Permit, now: float, *, stream: bool) -> Self:

@@ -42,6 +42,15 @@ Rules:
     Whoever has nobody else may ask such a member `anyway`: the outcome of that counts for this rule alone.
 14. Forced closed by an operator it is as if disabled, forced open it admits nothing and nothing moves it,
     whatever the settings say. `reset` takes the force away and leaves it closed, with nothing remembered.
+
+Where other processes have a breaker for the same member (`core.fleet`):
+
+15. A probe that closes the circuit raises the epoch. `adopt` takes over another's verdict of a higher epoch,
+    or of the same one if that is open and its deadline later; but not while a probe of ours is out, whose
+    word will be the newer one.
+16. While another process probes (`elsewhere_until`) it admits none, nor while the leave to probe is being
+    asked for (`is_asking`). `leased_until` is for how long we have a leave that was not used yet. Whatever
+    the settings say, no more than one probe is out at a time.
 """
 
 from __future__ import annotations
@@ -54,6 +63,7 @@ from math import inf
 import msgspec
 
 from understudy.core.settings import BreakerSettings
+from understudy.core.shared import Verdict
 
 SERIES_LENGTH = 20
 SHORTEST_LEASE = 5.0
@@ -112,8 +122,13 @@ class Breaker:
         "_openings",
         "_probes",
         "_undecided",
+        "elsewhere_until",
+        "epoch",
         "forced",
+        "is_asking",
+        "is_shared",
         "last_failure_at",
+        "leased_until",
         "opened_at",
         "phase",
     )
@@ -132,6 +147,11 @@ class Breaker:
         self.forced: State | None = None
         self.opened_at: float | None = None
         self.last_failure_at: float | None = None
+        self.epoch = 0
+        self.elsewhere_until = 0.0
+        self.leased_until = 0.0
+        self.is_asking = False
+        self.is_shared = False
 
     def __repr__(self) -> str:
         return f"<Breaker {self.phase}, {len(self._probes)} probes out, {len(self._failures)} failures>"
@@ -150,14 +170,17 @@ class Breaker:
         if self.phase is State.CLOSED or self._is_off(settings):
             return True
         if self.phase is State.OPEN:
-            return now >= self._open_until(settings)
-        return len(self._leased(now, settings)) < settings.half_open_max
+            return now >= self._open_until(settings) and now >= self.elsewhere_until
+        return len(self._leased(now, settings)) < self._most(settings) and now >= self.elsewhere_until
 
     def probing(self, now: float, settings: BreakerSettings) -> bool:
-        """Is a probe in flight whose lease has not run out?"""
-        if self.phase is not State.HALF_OPEN or self._is_off(settings):
+        """Is a probe in flight whose lease has not run out, here or elsewhere?"""
+        if self.phase is State.CLOSED or self._is_off(settings):
             return False
-        return bool(self._leased(now, settings))
+        return now < self.elsewhere_until or self.is_probed_here(now, settings)
+
+    def is_probed_here(self, now: float, settings: BreakerSettings) -> bool:
+        return self.phase is State.HALF_OPEN and bool(self._leased(now, settings))
 
     def next_probe_at(self, now: float, settings: BreakerSettings) -> float | None:
         """When a probe will be admitted; not later than `now` if at once, None while closed.
@@ -167,13 +190,11 @@ class Breaker:
         if self.phase is State.CLOSED or self._is_off(settings):
             return None
         if self.phase is State.OPEN:
-            return self._open_until(settings)
-        leased = self._leased(now, settings)
-        if len(leased) < settings.half_open_max:
-            return now
-        return sorted(probe.granted_at for probe in leased)[len(leased) - settings.half_open_max] + _lease(
-            settings
-        )
+            return max(self._open_until(settings), self.elsewhere_until)
+        leased, most = self._leased(now, settings), self._most(settings)
+        if len(leased) < most:
+            return max(now, self.elsewhere_until)
+        return sorted(probe.granted_at for probe in leased)[len(leased) - most] + _lease(settings)
 
     def early_after(self, settings: BreakerSettings) -> float:
         """How long after the pool's last opening or probe start an early probe is allowed."""
@@ -211,6 +232,35 @@ class Breaker:
         """Leave for an attempt on a member that `answers_some`, though the breaker does not admit it."""
         return Permit(_ANYWAY, now, False)
 
+    # What is known elsewhere (rules 15 and 16)
+
+    def lacks_lease(self, now: float, settings: BreakerSettings) -> bool:
+        """Would a permit be a probe's, without leave of all others?"""
+        return self.phase is not State.CLOSED and not self._is_off(settings) and now >= self.leased_until
+
+    def lease_seconds(self, settings: BreakerSettings) -> float:
+        """For how long a probe keeps others out."""
+        return _lease(settings)
+
+    def verdict(self, settings: BreakerSettings) -> Verdict:
+        """As others are told."""
+        forced = "" if self.forced is None else str(self.forced)
+        if self.phase is State.CLOSED or self.opened_at is None:
+            return Verdict(self.epoch, forced=forced)
+        until = self.opened_at if forced else self._open_until(settings)
+        return Verdict(self.epoch, True, self.opened_at, until, forced)
+
+    def adopt(self, verdict: Verdict, now: float, settings: BreakerSettings) -> bool:
+        """Another's verdict; did it change anything?"""
+        forced = "" if self.forced is None else str(self.forced)
+        if verdict.epoch < self.epoch or (verdict.epoch == self.epoch and verdict.forced < forced):
+            return False
+        if verdict.epoch > self.epoch or verdict.forced > forced:
+            return self._obey(verdict, now, settings)
+        if not verdict.is_open or forced or self._is_off(settings) or self.is_probed_here(now, settings):
+            return False
+        return self._stay_open(verdict, settings)
+
     # An operator's hand (rule 14)
 
     def force(self, state: State, now: float) -> None:
@@ -227,6 +277,12 @@ class Breaker:
         self.forced = None
         self._close()
 
+    def forget(self) -> None:
+        """What was counted, and nothing else: another process was reset."""
+        self._openings.clear()
+        self._endings.clear()
+        self._failures.clear()
+
     # Outcomes
 
     def record_opening(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
@@ -237,6 +293,7 @@ class Breaker:
             self.hand_back(permit)
             if permit.generation == self._generation:
                 self._close()
+                self.epoch += 1
                 permit.closed_into = self._generation
         elif permit.generation == self._generation:
             self._await(permit, _ENDING)
@@ -284,6 +341,30 @@ class Breaker:
 
     # Inside
 
+    def _obey(self, verdict: Verdict, now: float, settings: BreakerSettings) -> bool:
+        """There are three cases: forced, open, closed. What was counted while closed stays so."""
+        before = self.phase, self.forced
+        self.epoch = verdict.epoch
+        self.forced = State(verdict.forced) if verdict.forced else None
+        if self.forced is not None:
+            self.force(self.forced, verdict.since or now)
+        elif verdict.is_open and not self._is_off(settings):
+            self._open_as(verdict)
+        elif self.phase is not State.CLOSED:
+            self._close()
+        return (self.phase, self.forced) != before
+
+    def _stay_open(self, verdict: Verdict, settings: BreakerSettings) -> bool:
+        was_closed = self.phase is State.CLOSED
+        if was_closed or verdict.until > self._open_until(settings):
+            self._open_as(verdict)
+        return was_closed
+
+    def _open_as(self, verdict: Verdict) -> None:
+        self._move(State.OPEN)
+        self.opened_at = verdict.since
+        self._longest_open = verdict.until - verdict.since
+
     def _record_bad(self, outcome: _Outcome, which: int, settings: BreakerSettings) -> None:
         series = (self._openings, self._endings)[which]
         _append(series, outcome, settings)
@@ -315,6 +396,7 @@ class Breaker:
         self._probes = self._leased(now, settings)
         permit = Permit(self._generation, now, True)
         self._probes.append(permit)
+        self.leased_until = 0.0
         return permit
 
     def _open(self, now: float, settings: BreakerSettings, longest: float = 0.0) -> None:
@@ -327,15 +409,14 @@ class Breaker:
     def _close(self) -> None:
         self._move(State.CLOSED)
         self.opened_at = None
-        self._openings.clear()
-        self._endings.clear()
-        self._failures.clear()
+        self.forget()
 
     def _move(self, phase: State) -> None:
         self.phase = phase
         self._generation += 1
         self._probes = []
         self._undecided = [0, 0, 0]
+        self.elsewhere_until = self.leased_until = 0.0
 
     def _is_off(self, settings: BreakerSettings) -> bool:
         return not settings.enabled if self.forced is None else self.forced is State.CLOSED
@@ -349,6 +430,9 @@ class Breaker:
     def _leased(self, now: float, settings: BreakerSettings) -> list[Permit]:
         lease = _lease(settings)
         return [probe for probe in self._probes if now < probe.granted_at + lease]
+
+    def _most(self, settings: BreakerSettings) -> int:
+        return 1 if self.is_shared else settings.half_open_max
 
     def _open_for(self, settings: BreakerSettings) -> float:
         return max(settings.recovery_timeout, self._longest_open)

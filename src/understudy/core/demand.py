@@ -5,7 +5,7 @@ Whatever is not known of it is guessed: a prompt of `PROMPT` tokens, an answer o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +15,7 @@ from understudy.core.settings import PoolSettings
 
 if TYPE_CHECKING:
     from understudy.core.fit import Needs
+    from understudy.core.member import Member
 
 PROMPT = 1000
 ANSWER = 500
@@ -23,13 +24,15 @@ ANSWER = 500
 class Demand(msgspec.Struct, eq=False):
     """One request's. `settings` are the pool's when it began; `chance` gives [0, 1).
 
-    `takes_over`: whoever is asked next steps in for another member.
+    `takes_over`: whoever is asked next steps in for another member. `rooms` are the members under whose
+    ceilings others have granted it room already (`core.consent`).
     """
 
     _needs: Needs | None
     settings: PoolSettings
     chance: Callable[[], float]
     takes_over: bool = False
+    rooms: Container[Member] = ()
 
     def __repr__(self) -> str:
         return f"<Demand of {self._needs!r}>"

@@ -19,7 +19,9 @@ And beside them:
 
 6. Once the caller was shown content, the answer is never begun again, but gone on with
    (`core.broken_answer`). Content that has arrived and was not shown binds nobody.
-7. While a stream's only attempt says nothing, a second member may be asked too (`core.hedging`).
+7. Where others share the pool, their consent may be needed before a member is asked (`core.consent`). The
+   walk looks anew when they have answered, or have not in time.
+8. While a stream's only attempt says nothing, a second member may be asked too (`core.hedging`).
 
 Every attempt that was started is settled exactly once; leaving the dispatch settles what is left.
 """
@@ -34,6 +36,7 @@ from understudy.core.attempt import Attempt, Tokens
 from understudy.core.books import Books
 from understudy.core.broken_answer import BrokenAnswer
 from understudy.core.candidates import Candidates
+from understudy.core.consent import Consent, Need, NeedLease, NeedRoom
 from understudy.core.cost import Bill
 from understudy.core.deadline import Deadline
 from understudy.core.demand import Demand
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from understudy.core.pool import Pool
     from understudy.core.skip import Skip
 
-__all__ = ["AcceptEmpty", "Dispatch", "GiveUp", "Step", "Wait"]
+__all__ = ["AcceptEmpty", "Dispatch", "GiveUp", "Need", "NeedLease", "NeedRoom", "Step", "Wait"]
 
 
 class GiveUp(NamedTuple):
@@ -73,7 +76,7 @@ class AcceptEmpty(NamedTuple):
     attempt: Attempt
 
 
-Step = Attempt | Wait | GiveUp | AcceptEmpty
+Step = Attempt | Wait | GiveUp | AcceptEmpty | Need
 
 
 class Dispatch:
@@ -98,6 +101,7 @@ class Dispatch:
         "_steps",
         "_waiting",
         "began",
+        "consent",
         "deadline",
         "pool",
         "request",
@@ -120,8 +124,10 @@ class Dispatch:
         self._request_timeout = pool.settings.retry.request_timeout
         self.deadline = Deadline(now + self._request_timeout)
         fit = None if needs is None else Fit(needs, pool.members)
-        self._candidates = Candidates.of(pool, now, Demand(needs, pool.settings, jitter), fit)
+        demand = Demand(needs, pool.settings, jitter)
+        self._candidates = Candidates.of(pool, now, demand, fit)
         self._books = Books(pool, self.request)
+        self.consent = None if pool.fleet is None else Consent(pool.fleet, demand)
         self._attempts: list[Attempt] = []
         self._steps: list[Attempt | BackendSkipped] = []
         self._recorded: set[tuple[int, SkipReason]] = set()
@@ -224,8 +230,8 @@ class Dispatch:
             return None
         return hedging.late_at(attempt, self.pool, now)
 
-    def hedge(self, late: Attempt, now: float) -> Attempt | None:
-        """A second attempt besides the late one; None if nobody may be asked."""
+    def hedge(self, late: Attempt, now: float) -> Attempt | Need | None:
+        """A second attempt besides the late one, or what it needs; None if nobody may be asked."""
         if self._late is not None or self._all_attempts_made() or self.deadline.passed(now):
             return None
         if not hedging.has_budget(late, self.pool, now):
@@ -233,9 +239,13 @@ class Dispatch:
         member = hedging.second(self._candidates, now)
         if member is None:
             return None
+        need = None if self.consent is None else self.consent.needed(member, now)
+        if need is not None:
+            return need
         self._late = late
         self.events.append(hedging.start(late, member, self.pool, self.request, now))
         attempt = self._start(member, now)
+        assert isinstance(attempt, Attempt), "it needs nothing any more"
         attempt.is_hedge = True
         return attempt
 
@@ -354,11 +364,20 @@ class Dispatch:
                 return step
         return self._give_up(now)
 
-    def _start(self, member: Member, now: float, *, early: bool = False, anyway: bool = False) -> Attempt:
+    def _start(
+        self, member: Member, now: float, *, early: bool = False, anyway: bool = False
+    ) -> Attempt | Need:
+        """An attempt on the member, or what it needs first (rule 7)."""
+        if self.consent is not None:
+            need = self.consent.needed(member, now, anyway=anyway)
+            if need is not None:
+                return need
         permit = self._books.permit(member, now, early=early, anyway=anyway)
         attempt = Attempt.begin(member, self._candidates.start(member, now), permit, now, stream=self.stream)
         self._attempts.append(attempt)
         self._steps.append(attempt)
+        if self.consent is not None:
+            attempt.room = self.consent.take(member)
         learning.started(attempt, self.pool, now, self._candidates.demand)
         if attempt.settings.adaptive:
             self._be_patient(attempt, now)
@@ -486,6 +505,8 @@ class Dispatch:
 
     def _end(self, result: str, backend: str | None, failed_over: bool, now: float) -> None:
         self._ended = True
+        if self.consent is not None:
+            self.consent.give_back()
         if self.pool.queue.places:
             self._leave_queue(now)
         attempts, bill = len(self._attempts), self.bill

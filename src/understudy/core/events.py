@@ -181,6 +181,13 @@ class OperatorActed(Event, frozen=True):
     action: str
 
 
+class VerdictAdopted(Event, frozen=True):
+    """Another process has opened or closed this backend's circuit, or an operator has there."""
+
+    backend: str
+    state: str
+
+
 class RequestEnded(Event, frozen=True):
     """A request is over: ``answered``, ``failed`` or ``cancelled``.
 

@@ -39,6 +39,18 @@ class Latency:
         index = ceil(log(seconds) * _INVERSE_LOG_GAMMA)
         self._buckets[index] += 1
 
+    def written(self) -> tuple[int, float, dict[int, int]]:
+        """All there is of it, to be added to another one."""
+        return self.count, self.total, self._buckets
+
+    def add(self, written: tuple[int, float, dict[int, int]]) -> None:
+        """Another one's durations, too."""
+        count, total, buckets = written
+        self.count += count
+        self.total += total
+        for index, seen in buckets.items():
+            self._buckets[index] = self._buckets.get(index, 0) + seen
+
     @property
     def average(self) -> float | None:
         return self.total / self.count if self.count else None

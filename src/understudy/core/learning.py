@@ -1,8 +1,8 @@
 """What a member's health and the policy learn of an attempt, besides breaker, window and metrics.
 
 Each fact is told to whoever may want it: the policy; the member's history; its slow start; its patience, if
-its clock is adaptive; its ceilings, if it has any; its silence, if it has lost a
-race; what has been spent on it.
+its clock is adaptive; its ceilings, if it has any; its silence, if it has lost a race;
+what has been spent on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from understudy.errors import FailureKind
 
 if TYPE_CHECKING:
     from understudy.core.attempt import Attempt, Tokens
+    from understudy.core.ceiling import Used
+    from understudy.core.consent import Taken
     from understudy.core.demand import Demand
+    from understudy.core.fleet import Fleet
     from understudy.core.outcome import Outcome
     from understudy.core.pool import Pool
 
@@ -67,7 +70,9 @@ def ended(
     attempt.member.health.history.ended(now, outcome)
     cost.ended(attempt, outcome, tokens, demand)
     if attempt.reservation is not None:
-        ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
+        used = ceiling.settle(attempt.member, attempt.reservation, outcome, tokens, now)
+        if attempt.room is not None and pool.fleet is not None:
+            _tell(attempt, attempt.room, used, pool.fleet)
     if isinstance(outcome, Success):
         return
     if isinstance(outcome, Failure):
@@ -81,6 +86,14 @@ def lost_race(late: Attempt, won_in: float, pool: Pool, now: float) -> bool:
     """It has lost without a word to a hedge that needed so long. True if its member is asked last now."""
     lasts = pool.settings.breaker.recovery_timeout
     return late.member.health.silence.lost_race(now, won_in, lasts)
+
+
+def _tell(attempt: Attempt, room: Taken, used: Used, fleet: Fleet) -> None:
+    """The others hear what it used beyond what they know, or less; who was refused may look again."""
+    more = used.tokens - room.tokens, used.requests - room.requests
+    fleet.spend(attempt.member.identity, room.at, *more, room.second)
+    if more < (0, 0):
+        attempt.member.health.full = None
 
 
 def _failed(attempt: Attempt, failure: Failure, pool: Pool, now: float, demand: Demand) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from math import inf
+from typing import TYPE_CHECKING
 
 from understudy.core.breaker import Breaker, State
 from understudy.core.facts import Facts
@@ -18,6 +19,9 @@ from understudy.core.slow_start import SlowStart
 from understudy.core.window import TokenWindow
 from understudy.errors import SkipReason
 
+if TYPE_CHECKING:
+    from understudy.core.ceiling import Full
+
 LONGEST_EXHAUSTION = 3600.0
 
 
@@ -27,6 +31,7 @@ class Health:
     `benched_until` is an instant; `drained`: an operator lets it finish and gives it nothing more.
     `refuses_prefill`: it did not want to go on with an answer that somebody else began.
     `exhausted_until`: the instant until which it has nothing left to give, by its own account.
+    `full`: what others said of its ceilings, that share the pool.
     """
 
     __slots__ = (
@@ -35,6 +40,7 @@ class Health:
         "breaker",
         "drained",
         "exhausted_until",
+        "full",
         "history",
         "load",
         "metrics",
@@ -62,18 +68,21 @@ class Health:
         self.slow_start: SlowStart | None = None
         self.tokens = Minute()
         self.asked = Minute()
+        self.full: Full | None = None
         self.taken_over = Minute()
 
 
 class Member:
     """A backend as a pool knows it; the same backend listed twice is two of these.
 
-    `problem` is why it cannot be asked at all, None if it can.
+    `problem` is why it cannot be asked at all, None if it can. `identity` is what processes that share its
+    pool call it: the same for the same backend, model and key.
     """
 
     __slots__ = (
         "breaker",
         "health",
+        "identity",
         "index",
         "load",
         "metrics",
@@ -91,8 +100,10 @@ class Member:
         settings: MemberSettings,
         problem: SkipReason | None = None,
         health: Health | None = None,
+        identity: str = "",
     ) -> None:
         self.name = name
+        self.identity = identity or name
         self.seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
         self.index = index
         self.settings = settings

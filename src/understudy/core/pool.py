@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from understudy.core.budget import Budget, Recent
 from understudy.core.member import Member
@@ -11,6 +12,9 @@ from understudy.core.policies.base import Policy
 from understudy.core.queue import Queue
 from understudy.core.settings import PoolSettings
 from understudy.core.strain import Strain
+
+if TYPE_CHECKING:
+    from understudy.core.fleet import Fleet
 
 RETRIES_ANYHOW = 10
 HEDGES_ANYHOW = 10
@@ -21,10 +25,12 @@ class Pool:
 
     `quiet_since` is the instant of the last opening or probe start of any member: early probes keep
     their distance from it. `requests` are those of late; `retries` is the budget for
-    asking the same member again, `hedges` the one for asking two at once.
+    asking the same member again, `hedges` the one for asking two at once. `fleet` is what is known of others
+    that share the pool, None if nobody does.
     """
 
     __slots__ = (
+        "fleet",
         "hedges",
         "members",
         "metrics",
@@ -54,6 +60,7 @@ class Pool:
         self.hedges = Budget(self.requests, HEDGES_ANYHOW)
         self.queue = Queue()
         self.strain = Strain()
+        self.fleet: Fleet | None = None
 
     def __repr__(self) -> str:
         return f"<Pool {self.profile}, {self.policy.name}, {len(self.members)} members>"

@@ -380,6 +380,14 @@ REGISTRY: tuple[Setting, ...] = (
         default_words="off",
     ),
     Setting(
+        "ceilings_fail_closed",
+        Boolean(),
+        Scope.POOL,
+        "With shared state: while it does not answer, members with `tpm_limit` or `rpm_limit` are not asked. "
+        "Off: each process goes by what it has used itself.",
+        False,
+    ),
+    Setting(
         "queue_limit",
         _NATURAL,
         Scope.POOL,
@@ -789,6 +797,7 @@ class PoolSettings:
     recovery: RecoverySettings = RecoverySettings()
     hedge: HedgeSettings = HedgeSettings()
     routing: RoutingSettings = RoutingSettings()
+    ceilings_fail_closed: bool = False
 
     @classmethod
     def of(cls, layers: Layers) -> PoolSettings:
@@ -799,4 +808,5 @@ class PoolSettings:
             recovery=RecoverySettings.of(layers),
             hedge=HedgeSettings.of(layers),
             routing=RoutingSettings.of(layers),
+            ceilings_fail_closed=layers.value("ceilings_fail_closed"),
         )

@@ -268,7 +268,8 @@ class Stats:
 
     `recovered` are breaks that somebody went on after, `hedged` requests that were made twice at once,
     `unretried` those that the retry budget kept from asking a backend again, `panicked` those that asked one
-    in spite of its circuit, because nobody else was left.
+    in spite of its circuit, because nobody else was left. Where the state is shared, `workers` is how many
+    processes are counted together, and `worker` the one that answers.
     """
 
     profile: str
@@ -284,6 +285,8 @@ class Stats:
     recovered: int = 0
     hedged: int = 0
     unretried: int = 0
+    workers: int | None = None
+    worker: str = ""
     panicked: int = 0
 
     @property
@@ -292,8 +295,10 @@ class Stats:
         return cost.in_all(backend.bill for backend in self.backends)
 
     def to_dict(self) -> dict[str, Any]:
+        shared = {} if self.workers is None else {"workers": self.workers, "worker": self.worker}
         return {
             "profile": self.profile,
+            **shared,
             "policy": self.policy,
             "total_requests": self.total_requests,
             "answered": self.answered,

@@ -46,6 +46,7 @@ _LIMITED: frozenset[str] = frozenset(
         SkipReason.CONCURRENCY,
         SkipReason.RPM_LIMIT,
         SkipReason.TPM_LIMIT,
+        SkipReason.CEILING_UNKNOWN,
         SkipReason.QUEUED,
     )
 )

@@ -31,6 +31,7 @@ from understudy.errors import ConfigurationError, ProfileError
 from understudy.gateway.admission import Door
 from understudy.gateway.profiles import Profiles, Served, patience
 from understudy.library.balancer import Balancer
+from understudy.runtime.link import Link
 from understudy.runtime.ports import Transport
 from understudy.runtime.tracing import Tracer
 
@@ -57,7 +58,10 @@ class SharedTransport:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve. `names` empty: everything saved. `settings` override the profiles'."""
+    """What to serve. `names` empty: everything saved. `settings` override the profiles'.
+
+    `state` is where the profiles are shared with other processes, None if they are not.
+    """
 
     store: ProfileStore
     environ: Mapping[str, str]
@@ -68,6 +72,7 @@ class Plan:
     limit: int = 2048
     queue: int = 1024
     tracer: Tracer | None = None
+    state: Link | None = None
 
 
 def load(plan: Plan) -> Profiles:
@@ -132,7 +137,9 @@ def _serve(plan: Plan, profile: PoolProfile) -> Served:
         environ=plan.environ,
         transport=plan.transport,
         tracer=plan.tracer,
+        state=plan.state,
     )
+    balancer.share()
     return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience(balancer)))
 
 

@@ -77,12 +77,14 @@ class Views:
 
     async def _all_stats(self, request: Request, send: Send, client: str | None) -> None:
         served = self._gateway.profiles.by_name
-        stats = {name: one.balancer.stats().to_dict() for name, one in served.items()}
+        every = await asyncio.gather(*(one.balancer.fleet_stats() for one in served.values()))
+        stats = {name: one.to_dict() for name, one in zip(served, every, strict=True)}
         await answer_json(send, {"profiles": stats}, request)
 
     async def _stats(self, request: Request, send: Send, client: str | None) -> None:
         served = self._gateway.profiles.find_named(request.path.removeprefix("/stats/"))
-        await answer_json(send, served.balancer.stats().to_dict(), request)
+        stats = await served.balancer.fleet_stats()
+        await answer_json(send, stats.to_dict(), request)
 
     async def _metrics(self, request: Request, send: Send, client: str | None) -> None:
         try:

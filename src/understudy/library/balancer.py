@@ -6,17 +6,21 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Protocol, TypedDict, Unpack, cast
+from uuid import uuid4
 from weakref import WeakSet
 
 from understudy.config.aliases import WireFormat as WireName
 from understudy.config.pool import MemberSlot, PoolProfile, load_pool, make_pool
 from understudy.config.profile import LoadBalancerProfile, StandardProfile
 from understudy.config.store import ProfileStore, config_dir
+from understudy.core import fleet_stats
 from understudy.core import stats as core_stats
 from understudy.core.breaker import State
+from understudy.core.events import Event
 from understudy.core.facts import Facts
 from understudy.core.history import Bucket
 from understudy.core.member import Member
@@ -41,8 +45,11 @@ from understudy.observe.logging import LoggingObserver
 from understudy.runtime.backend import Backend, WireFormat
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.engine import Call, Engine
-from understudy.runtime.ports import Clock, Observer, Transport
+from understudy.runtime.link import Link
+from understudy.runtime.ports import Clock, Observer, StateStore, StateUnavailable, Transport
+from understudy.runtime.sharing import Sharing
 from understudy.runtime.tracing import Tracer
+from understudy.state import open_store
 from understudy.wire import anthropic_messages, gemini, openai_chat, openai_responses
 from understudy.wire.anthropic_request import MAX_TOKENS
 from understudy.wire.chat import ChatRequest
@@ -78,6 +85,7 @@ class Options(TypedDict, total=False):
     rng: Random | None
     observers: Sequence[Observer]
     tracer: Tracer | None
+    state: str | StateStore | Link | None
 
 
 class Balancer:
@@ -89,8 +97,9 @@ class Balancer:
     `settings` override the profile's, like ``--set``. `environ` is where key variables are looked up,
     default the process's. `transport` is an adapter or its name. `clock`, `rng` and `observers` replace
     the system's clock, the jitter's source and the listeners besides the log. `tracer` records a trace of
-    each request (`understudy.observe.otel`). An asynchronous context manager: leaving it ends what is in
-    flight and closes every connection.
+    each request (`understudy.observe.otel`). `state` is where circuits, benches, ceilings and statistics are
+    shared with other processes: a URL such as ``redis://localhost:6379/0``, or a store, which stays open for
+    others. An asynchronous context manager: leaving it ends what is in flight and closes every connection.
 
     Raises `ConfigurationError` when no member is usable, or a setting is wrong.
     """
@@ -107,6 +116,7 @@ class Balancer:
         rng: Random | None = None,
         observers: Sequence[Observer] = (),
         tracer: Tracer | None = None,
+        state: str | StateStore | Link | None = None,
     ) -> None:
         if not isinstance(profile, PoolProfile):
             profile = make_pool(profile, members, os.environ if environ is None else environ)
@@ -119,6 +129,12 @@ class Balancer:
         self._observers: list[Observer] = [LoggingObserver(), *observers]
         self._tracer = tracer
         self._pool = _pool(profile, self._option)
+        self._own_store: StateStore | None = None
+        if isinstance(state, str):
+            state = self._own_store = open_store(state)
+        self._sharing = self._make_sharing(state)
+        if self._sharing is not None:
+            self._observers.append(self._sharing)
         self._engine = self._make_engine()
         # A profile's earlier engines live as long as a call of theirs does, begun or not.
         self._retired: WeakSet[Engine] = WeakSet()
@@ -158,6 +174,10 @@ class Balancer:
         """End what is in flight with `BalancerClosed`, and close every connection. Idempotent."""
         for engine in self._engines():
             await engine.close()
+        if self._sharing is not None:
+            await self._sharing.close()
+        if self._own_store is not None:
+            await self._own_store.close()
 
     def stream(self, prompt: str | Messages | ChatRequest, **fields: Any) -> ChatStream:
         """The answer as it arrives.
@@ -194,11 +214,21 @@ class Balancer:
         """The pool at this instant; `to_dict` is the JSON, `str` the table."""
         now, wall = self._clock.now(), self._clock.wall()
 
-        def instant(monotonic: float) -> str:
-            moment = datetime.fromtimestamp(wall - (now - monotonic), UTC)
-            return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return core_stats.stats(self._pool, now, _calendar(now, wall))
 
-        return core_stats.stats(self._pool, now, instant)
+    async def fleet_stats(self) -> Stats:
+        """The pool with what all processes have counted that share it; this one's where none can be asked.
+
+        Without shared state the same as `stats`.
+        """
+        if self._sharing is None:
+            return self.stats()
+        try:
+            published = await self._sharing.numbers()
+        except StateUnavailable:
+            published = {}
+        now, wall = self._clock.now(), self._clock.wall()
+        return fleet_stats.together(self._pool, now, _calendar(now, wall), self._sharing.name, published)
 
     def strips(self) -> dict[str, list[Bucket | None]]:
         """By member the last ten minutes, ten seconds each, the newest last; None where nothing happened."""
@@ -227,6 +257,8 @@ class Balancer:
         self._retired.add(self._engine)
         self.profile = profile
         self._pool = pool
+        if self._sharing is not None:
+            self._sharing.bind(pool)
         self._engine = self._make_engine()
 
     def act(self, backend: str, action: Action) -> None:
@@ -243,9 +275,16 @@ class Balancer:
         if action not in _ACTIONS:
             raise ConfigurationError(f"{action} is no action", hint=f"there are {', '.join(_ACTIONS)}")
         _ACTIONS[action](member, self._clock.now())
+        if self._sharing is not None:
+            self._sharing.fleet.acted(member, action)
         self._engine.acted(backend, action)
         for engine in self._retired:
             engine.wake()
+
+    def share(self) -> None:
+        """Begin to hear of others, on the running event loop, and not only with the first request."""
+        if self._sharing is not None:
+            self._sharing.start()
 
     # Live settings
 
@@ -282,7 +321,22 @@ class Balancer:
             jitter=self._jitter,
             observers=self._observers,
             tracer=self._tracer,
+            sharing=self._sharing,
         )
+
+    def _make_sharing(self, state: StateStore | Link | None) -> Sharing | None:
+        if state is None:
+            return None
+        link = state if isinstance(state, Link) else Link(state, self._clock)
+
+        def tell(events: Sequence[Event]) -> None:
+            self._engine.hear(events)
+
+        def wake() -> None:
+            for engine in self._engines():
+                engine.wake()
+
+        return Sharing(link, self._pool, self._clock, uuid4().hex[:12], tell=tell, wake=wake)
 
     def _apply(self) -> None:
         self._pool.settings = PoolSettings.of(self.profile.layers(None, self._option, self._session))
@@ -332,7 +386,10 @@ def _succeeding(
     for slot, member in zip(profile.members, new, strict=True):
         same, health = known.get(slot.name, (None, None))
         is_same = same is not None and (same.profile, same.key) == (slot.profile, slot.key)
-        yield Member(member.name, member.index, member.settings, member.problem, health if is_same else None)
+        known_health = health if is_same else None
+        yield Member(
+            member.name, member.index, member.settings, member.problem, known_health, member.identity
+        )
 
 
 def _pool(profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str, Any] | None = None) -> Pool:
@@ -342,11 +399,32 @@ def _pool(profile: PoolProfile, option: Mapping[str, Any], session: Mapping[str,
             index,
             _member_settings(slot, profile, option, session or {}),
             None if slot.problem is None else slot.problem[0],
+            identity=_identity(slot),
         )
         for index, slot in enumerate(profile.members)
     ]
     settings = PoolSettings.of(profile.layers(None, option, session))
     return Pool(profile.name, BY_NAME[profile.policy](), members, settings)
+
+
+def _identity(slot: MemberSlot) -> str:
+    """The member's name, and a digest of where it is and of its key, for all who share the pool."""
+    digest = blake2b(digest_size=8)
+    profile = slot.profile
+    parts = () if profile is None else (profile.base_url, profile.model)
+    for part in (*parts, "" if slot.key is None else slot.key.reveal()):
+        digest.update(blake2b(part.encode()).digest())
+    return f"{slot.name}~{digest.hexdigest()}"
+
+
+def _calendar(now: float, wall: float) -> Callable[[float], str]:
+    """What turns instants into text."""
+
+    def instant(monotonic: float) -> str:
+        moment = datetime.fromtimestamp(wall - (now - monotonic), UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    return instant
 
 
 def _member_settings(

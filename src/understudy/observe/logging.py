@@ -28,6 +28,7 @@ from understudy.core.events import (
     Panicked,
     Recovered,
     RecoveryStarted,
+    VerdictAdopted,
     WaitingForCapacity,
 )
 from understudy.errors import FailureKind, SkipReason
@@ -145,6 +146,10 @@ def _log_action(event: OperatorActed) -> None:
     _operator.warning("[LB:operator] %s: %s", event.backend, event.action)
 
 
+def _log_adoption(event: VerdictAdopted) -> None:
+    _breaker.info("[circuit-breaker] %s: State = %s (as another process says)", event.backend, event.state)
+
+
 def _log_wait(event: WaitingForCapacity) -> None:
     _balancer.debug("[LB:wait] Waiting up to %.1f s for a backend", event.until - event.at)
 
@@ -170,6 +175,7 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
     Panicked: _log_panic,
     Recovered: _log_resumption,
     RecoveryStarted: _log_break,
+    VerdictAdopted: _log_adoption,
     WaitingForCapacity: _log_wait,
 }
 

@@ -37,6 +37,7 @@ _SKIPPED: dict[SkipReason, str] = {
     SkipReason.CONCURRENCY: "as many attempts in flight as max_concurrency",
     SkipReason.RPM_LIMIT: "as many attempts in this minute as rpm_limit",
     SkipReason.TPM_LIMIT: "no room for so many tokens under tpm_limit",
+    SkipReason.CEILING_UNKNOWN: "the shared state does not say what is left under its ceilings",
     SkipReason.FAILOVER_BUDGET: "as many taken over in this minute as failover_in_rpm",
     SkipReason.SLOW_START: "being eased in after an outage",
     SkipReason.QUEUED: "others wait for it already",

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.cost import NOTHING_KNOWN, Bill
-from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
+from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Need, NeedLease, NeedRoom, Wait
 from understudy.core.events import Event, OperatorActed, ProbeSettled, TurnCame
 from understudy.core.outcome import Failure, Outcome, Success
 from understudy.core.pool import Pool
@@ -31,9 +31,11 @@ from understudy.runtime.backend import Backend, Request
 from understudy.runtime.exchange import Exchange
 from understudy.runtime.fan_out import FanOut
 from understudy.runtime.hold import Hold
+from understudy.runtime.link import HOT
 from understudy.runtime.ports import Clock, Observer, Transport
 from understudy.runtime.race import Race, Runner
 from understudy.runtime.recovery import Told
+from understudy.runtime.sharing import Sharing
 from understudy.runtime.tracing import Tracer, Tracing
 from understudy.runtime.vigil import NotYet, Vigil
 from understudy.runtime.watchdog import Closed, LimitPassed, Watchdog
@@ -42,10 +44,14 @@ from understudy.wire.needs import Needs
 from understudy.wire.seam import Said
 
 AWAKE = 5.0
+_TURNS = 10
 
 
 class Engine:
-    """Carries out one pool's requests. `backends` are by member name; `jitter` gives [0, 1)."""
+    """Carries out one pool's requests. `backends` are by member name; `jitter` gives [0, 1).
+
+    `sharing` is the pool's, if others share it.
+    """
 
     def __init__(
         self,
@@ -57,8 +63,10 @@ class Engine:
         jitter: Callable[[], float],
         observers: Sequence[Observer] = (),
         tracer: Tracer | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.pool = pool
+        self.sharing = sharing
         self.backends = dict(backends)
         self.transport = transport
         self.clock = clock
@@ -87,6 +95,10 @@ class Engine:
         """Tell the observers of an operator's hand, and whoever waits to look again."""
         self._fan_out.tell([OperatorActed(self.clock.now(), 0, backend, action)])
         self.wake()
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """What happened elsewhere."""
+        self._fan_out.tell(events)
 
     async def close(self) -> None:
         """End what is in flight with `BalancerClosed` and close every connection."""
@@ -146,6 +158,19 @@ class Engine:
         for event in events:
             if isinstance(event, TurnCame) and event.request in self._waiters:
                 _resolve(self._waiters[event.request])
+
+
+async def _comes_after_all(asking: asyncio.Task[None]) -> bool:
+    """A busy loop learns of the time before it learns of an answer that has been there for long."""
+    for _ in range(_TURNS):
+        if asking.done():
+            break
+        await asyncio.sleep(0)
+    return asking.done()
+
+
+def _is_silent(attempt: Attempt) -> bool:
+    return attempt.committed_at is None and attempt.outcome is None
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -371,9 +396,29 @@ class Call:
             case GiveUp(error):
                 dispatch.failed(self._engine.clock.now())
                 raise error
+            case NeedLease() | NeedRoom():
+                await self._ask_others(step, dispatch, self._watchdog)
             case _:
                 return await self._pause(step, dispatch.request)
         return None
+
+    async def _ask_others(self, need: Need, dispatch: Dispatch, watchdog: Watchdog) -> None:
+        """Their consent, or none in time."""
+        engine = self._engine
+        sharing, consent = engine.sharing, dispatch.consent
+        assert sharing is not None, "nobody shares the pool"
+        assert consent is not None, "nobody shares the pool"
+        if not sharing.link.is_quick:
+            sharing.has_no_answer(need, consent)
+            return
+        asking = sharing.begin(need, consent)
+        try:
+            await watchdog.guard(asyncio.wait((asking,)), engine.clock.now() + HOT)
+        except LimitPassed:
+            if not await _comes_after_all(asking):
+                sharing.is_late(need, consent)
+        finally:
+            sharing.end(need, asking)
 
     async def _next_batch(self, attempt: Attempt, dispatch: Dispatch) -> list[ChatChunk] | None:
         exchange = self._exchange
@@ -404,7 +449,7 @@ class Call:
     async def _run(self, race: Race, dispatch: Dispatch) -> tuple[Runner, list[ChatChunk] | None]:
         """The next runner that has come to something. When one has spoken, or none is left, it is over."""
         while (come := await race.next()) is None:
-            self._let_another_join(race, dispatch)
+            await self._let_another_join(race, dispatch)
         runner, task = come
         if task.exception() is not None:
             self._is_run_by(runner)
@@ -415,13 +460,20 @@ class Call:
             self._is_run_by(runner)
         return runner, batch
 
-    def _let_another_join(self, race: Race, dispatch: Dispatch) -> None:
+    async def _let_another_join(self, race: Race, dispatch: Dispatch) -> None:
         race.late_at = None
         (late,) = race.runners
-        attempt = dispatch.hedge(late.attempt, self._engine.clock.now())
+        clock = self._engine.clock
+        watchdog = Watchdog(clock)
+        step = dispatch.hedge(late.attempt, clock.now())
+        while isinstance(step, NeedLease | NeedRoom):
+            await self._ask_others(step, dispatch, watchdog)
+            step = dispatch.hedge(late.attempt, clock.now()) if _is_silent(late.attempt) else None
         self._engine.tell(dispatch)
-        if attempt is not None:
-            race.join(self._runner(attempt, dispatch, Watchdog(self._engine.clock)))
+        if step is None:
+            watchdog.dispose()
+        else:
+            race.join(self._runner(step, dispatch, watchdog))
 
     def _is_run_by(self, runner: Runner) -> None:
         if self._watchdog is not runner.watchdog:

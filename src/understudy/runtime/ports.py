@@ -1,13 +1,16 @@
-"""What the runtime needs from outside: a clock, a transport, observers.
+"""What the runtime needs from outside: a clock, a transport, observers, and a place to share what it knows.
 
 Each protocol's docstring lists what its methods raise; nothing else may come out of an adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from understudy.core.shared import Lease, Picture, Report, Room, Usage, Wanted
+from understudy.errors import UnderstudyError
 
 
 class Handle(Protocol):
@@ -108,3 +111,54 @@ class Observer(Protocol):
     """
 
     def observe(self, event: Any) -> None: ...
+
+
+class StateUnavailable(UnderstudyError):
+    """The store of the shared state did not do what it was asked. The message holds no password."""
+
+
+class StateStore(Protocol):
+    """Where processes that serve the same pool tell each other what they know.
+
+    Each call is one look at one value, and as a whole happens or does not. Each raises `StateUnavailable`
+    and nothing else. It takes as long as it takes: how long is waited for is the caller's business, and to
+    cancel it is safe at any moment. Time is the store's own; it comes and goes as seconds from now.
+    """
+
+    async def exchange(self, pool: str, report: Report) -> Picture:
+        """Join what is told with what is there (`core.shared`); all that has changed since the cursor."""
+        ...
+
+    async def lease(self, pool: str, member: str, holder: str, epoch: int, seconds: float) -> Lease:
+        """The only leave to probe the member for so long, if nobody else has it.
+
+        Nor is it given to whom an epoch that is over still holds.
+        """
+        ...
+
+    async def reserve(self, pool: str, member: str, wanted: Sequence[Wanted]) -> Sequence[Room]:
+        """Take tokens and one request of the member's ceilings, if there is room for both in this minute.
+
+        For one after the other. What is above a ceiling by itself has its room when nothing else is inside.
+        """
+        ...
+
+    async def spend(self, pool: str, member: str, usage: Sequence[Usage]) -> None:
+        """Count this towards the member's ceilings, or back."""
+        ...
+
+    async def publish(self, pool: str, process: str, numbers: bytes, seconds: float) -> None:
+        """One process's numbers, kept for so long."""
+        ...
+
+    async def numbers(self, pool: str) -> Mapping[str, bytes]:
+        """Each process's numbers, as last published."""
+        ...
+
+    async def withdraw(self, pool: str, process: str) -> None:
+        """Forget the process's numbers."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections. Idempotent; raises nothing."""
+        ...
