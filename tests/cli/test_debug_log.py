@@ -112,3 +112,16 @@ def test_a_service_shows_warnings_and_what_its_circuits_do_with_their_time(
         "WARNING understudy.circuit-breaker: warning",
     ]
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d\d\d ", lines[0])
+
+
+def test_a_service_of_several_processes_says_which_of_them_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with debug_log.shown("", Style.SERVICE):
+        BREAKER.warning("before")
+        debug_log.name_speaker("worker 2")
+        BREAKER.warning("understudy.circuit-breaker opened")
+    assert [line.split(" ", 2)[2] for line in stderr.getvalue().splitlines()] == [
+        "WARNING understudy.circuit-breaker: before",
+        "WARNING understudy.circuit-breaker worker 2: understudy.circuit-breaker opened",
+    ]

@@ -271,6 +271,7 @@ def test_options_reach_what_they_are_for(evening: Home) -> None:
     arguments = ("--profile-load", "morning", "--profile-load", "evening", "--alias", "gpt-*=evening")
     with serving(*arguments, "--set", "timeout_ms=4321", UNDERSTUDY_ADMIN_KEY=" admin ") as served:
         assert [row["id"] for row in served.get("/v1/models")["data"]] == ["morning", "evening"]
+        assert served.get("/admin/reload", "admin", {}, "POST") == {"profiles": ["morning", "evening"]}
         settings = served.get("/admin/profiles/evening/settings", "admin")
         assert settings["timeout_ms"] == {"value": 4321, "source": "--set"}
         for model in ("evening", "gpt-4o"):
@@ -291,3 +292,100 @@ def test_the_other_transport_serves_too(evening: Home) -> None:
     with serving("--transport", "pyreqwest") as served:
         assert served.chat()["choices"]
         assert served.end() == ("", "")
+
+
+# Several workers
+
+
+def test_what_is_wrong_is_said_once_however_many_workers_there_are_to_be(run: Run, evening: Home) -> None:
+    status, out, err = run("serve", "--port", "0", "--workers", "3", "--profile-load", "evenin")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 2
+    assert "hint: did you mean evening?" in err
+
+
+def test_so_are_warnings(evening: Home) -> None:
+    evening.pool("useless", "x", "y")
+    with serving("--workers", "2") as served:
+        assert served.chat()["choices"]
+        out, err = served.end()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert "WARNING understudy.gateway: useless is not served" in line
+
+
+def test_a_ceiling_that_cannot_be_divided_is_a_configuration_error(run: Run, evening: Home) -> None:
+    for options, where in [(("--set", "rpm_limit=2"), "--set"), ((), "evening")]:
+        if not options:
+            evening.pool("evening", "a", "b", rpm_limit=2)
+        status, out, err = run("serve", "--port", "0", "--workers", "3", *options)
+        assert (status, out) == (2, "")
+        error, hint = err.splitlines()
+        assert error == f"error: {where}: rpm_limit 2 can't be divided among 3 workers"
+        assert "--state redis://" in hint
+
+
+def test_nor_can_a_place_for_one_request_be(run: Run, evening: Home) -> None:
+    status, out, err = run("serve", "--port", "0", "--workers", "3", "--max-concurrent", "2")
+    assert (status, out) == (2, "")
+    assert "--max-concurrent 2 can't be divided among 3 workers" in err
+
+
+def test_where_nobody_reads_stdout_no_worker_stays(evening: Home) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "understudy",
+            "serve",
+            "--port",
+            "0",
+            "--workers",
+            "2",
+        ]
+        run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=20, check=False)
+    finally:
+        os.close(writer)
+    assert (run.returncode, run.stderr) == (141, b"")
+
+
+def test_workers_run_without_the_faster_loop_and_in_a_folder_with_a_long_name(
+    evening: Home, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    with serving("--workers", "2", start=without("uvloop"), TMPDIR=str(folder)) as served:
+        assert served.chat()["choices"]
+        assert served.get("/stats")["profiles"]["evening"]["answered"] == 1
+        assert list(folder.iterdir()) == []
+        assert served.end() == ("", "")
+
+
+def test_a_worker_that_cannot_begin_ends_all_with_its_status(evening: Home) -> None:
+    program = """
+        import asyncio, os, sys
+        from understudy.gateway import server
+
+        async def fail(self, ready):
+            os.{how}
+
+        server.Server.run_until_stopped = fail
+        from understudy.cli.process import run
+
+        raise SystemExit(run(sys.argv[1:]))
+    """
+    for how, status, said in [
+        ("_exit(7)", 7, ""),
+        ("kill(os.getpid(), 9)", 1, "error: worker 1 was killed by SIGKILL before it was ready\n"),
+    ]:
+        command = [sys.executable, "-c", textwrap.dedent(program.format(how=how))]
+        run = subprocess.run(
+            [*command, "serve", "--port", "0", "--workers", "2"],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert (run.returncode, run.stdout) == (status, "")
+        assert run.stderr.replace("worker 2", "worker 1") == said

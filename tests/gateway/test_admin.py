@@ -12,6 +12,7 @@ from tests.runtime.house import completion, refusal
 from understudy.core.events import OperatorActed
 from understudy.errors import ConfigurationError
 from understudy.gateway.profiles import Profiles
+from understudy.gateway.worker import ALONE, Worker
 from understudy.testing import Reply
 
 OPERATOR = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -327,3 +328,38 @@ async def test_what_is_wrong_with_them_is_one_line(hint: str | None, said: str) 
     stage.admit_operator(reload)
     visit = await do(stage, "POST", "/admin/reload")
     assert (visit.status, message_of(visit)) == (400, said)
+
+
+# Rule 3
+
+
+TAKEN_IN_HAND = ("POST", f"{MEMBER}/a/drain")
+CHANGED = ("PUT", f"{SETTINGS}/timeout_ms")
+TAKEN_BACK = ("DELETE", f"{SETTINGS}/timeout_ms")
+SHARED = Worker(2, 3, is_shared=True)
+REFUSED = "only worker 2 of 3 would hear of this; "
+
+
+@pytest.mark.parametrize(
+    ("worker", "route", "remedy"),
+    [
+        (Worker(2, 3), TAKEN_IN_HAND, "serve with --state redis://…, or serve with --workers 1"),
+        (Worker(2, 3), CHANGED, "change the profile, which all of them load, or serve with --workers 1"),
+        (SHARED, CHANGED, "change the profile, which all of them load, or serve with --workers 1"),
+        (SHARED, TAKEN_BACK, "change the profile, which all of them load, or serve with --workers 1"),
+        (SHARED, TAKEN_IN_HAND, None),
+        (ALONE, TAKEN_IN_HAND, None),
+        (ALONE, CHANGED, None),
+    ],
+)
+async def test_what_only_one_of_several_would_hear_of_is_refused_with_the_way_out(
+    worker: Worker, route: tuple[str, str], remedy: str | None
+) -> None:
+    stage = stage_of(completion())
+    assert stage.gateway.admin is not None
+    stage.gateway.admin._worker = worker
+    visit = await do(stage, *route, {"value": 5000})
+    assert visit.status == (200 if remedy is None else 409)
+    if remedy is not None:
+        assert message_of(visit) == REFUSED + remedy
+    assert (await do(stage, "GET", SETTINGS)).status == 200

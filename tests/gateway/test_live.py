@@ -18,6 +18,7 @@ from tests.runtime.house import completion, refusal, speech
 from understudy.gateway import live
 from understudy.gateway.live import BACKLOG, READERS, News, Reader
 from understudy.gateway.profiles import Profiles
+from understudy.gateway.worker import Worker
 
 KEYS = f"alice={KEY},bob=key-of-bob-0815"
 ALICE = {"x-api-key": KEY}
@@ -107,7 +108,7 @@ async def test_a_head_request_is_told_the_kind_and_does_not_wait() -> None:
 
 async def test_the_default_the_worker_and_what_is_in_flight_are_told() -> None:
     stage = Stage(speech("Hi"))
-    stage.gateway.worker = "2"
+    stage.gateway.worker = Worker(2, of=2)
     stage.gateway.profiles = Profiles({"evening": stage.served}, default="evening")
     running = stage.visit(stream=True)
     running.takes.clear()

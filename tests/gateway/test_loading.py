@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from understudy.config.store import ProfileStore
 from understudy.errors import ConfigurationError
 from understudy.gateway import loading
 from understudy.gateway.loading import Plan, SharedTransport
+from understudy.gateway.worker import Worker
 from understudy.testing import ManualClock, ScriptedTransport
 
 KEYS = dict.fromkeys(("SYNTHETIC_API_KEY", "CHUTES_API_KEY", "GROQ_API_KEY"), "sk-0123456789")
@@ -557,3 +559,47 @@ async def test_one_transport_serves_all_and_is_closed_at_the_end_alone(files: Fi
     assert await house.answered_by("evening") == "a"
     await house.plan.transport.close_for_good()
     assert house.transport.closed
+
+
+# Rule 5
+
+
+def test_what_was_read_once_serves_whatever_becomes_of_the_files(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.pool("useless", "x", "y")
+    files.name_aliases(gpt="evening")
+    plan = Repertory(files, None).plan
+    caplog.clear()
+    reading = loading.read(plan)
+    files.remove("evening")
+    for number in (1, 2):
+        profiles = loading.load(replace(plan, worker=Worker(number, 2)), reading)
+        assert (list(profiles.by_name), profiles.aliases) == (["evening"], {"gpt": "evening"})
+        assert "useless" in profiles.left_out
+    assert len(caplog.messages) == 1, "what is left out is said by who has read it"
+
+
+async def test_the_ceilings_of_all_workers_are_those_that_the_files_set_loaded_anew_too(files: Files) -> None:
+    files.member("a", rpm_limit=7)
+    files.pool("evening", "a", "b", tpm_limit=1000)
+    houses = [
+        Repertory(files, None, worker=Worker(number, 3), limit=10, queue=2, settings={"max_concurrency": "4"})
+        for number in (1, 2, 3)
+    ]
+    doors = [house.profiles.by_name["evening"].door for house in houses]
+    assert [(door.limit, door.queue) for door in doors] == [(4, 1), (3, 1), (3, 0)]
+
+    def ceilings(key: str) -> int:
+        return sum(house.stats()["backends"]["a"]["ceilings"][key]["limit"] for house in houses)
+
+    assert [ceilings(key) for key in ("rpm_limit", "tpm_limit", "max_concurrency")] == [7, 1000, 4]
+    files.member("a", rpm_limit=8)
+    for house in houses:
+        await house.reload()
+    assert ceilings("rpm_limit") == 8
+    files.member("a", rpm_limit=2)
+    for house in houses:
+        with pytest.raises(ConfigurationError, match="rpm_limit 2 can't be divided among 3 workers"):
+            await house.reload()
+    assert ceilings("rpm_limit") == 8

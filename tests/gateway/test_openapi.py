@@ -129,7 +129,7 @@ def test_where_there_are_no_keys_none_is_asked_for() -> None:
         ("listModels", "200 400 401 408 431 500 503"),
         ("stats", "200 400 401 404 408 431 500 503"),
         ("metrics", "200 400 401 408 431 500 501 503"),
-        ("changeSetting", "200 400 401 404 408 413 431 500 503"),
+        ("changeSetting", "200 400 401 404 408 409 413 431 500 503"),
     ],
 )
 def test_each_route_lists_every_status_it_can_answer_with(name: str, statuses: str) -> None:

@@ -22,6 +22,7 @@ from tests.gateway.house import chat
 from tests.gateway.stage import Stage
 from tests.runtime.house import DONE, STOP, completion, delta, stream
 from understudy.gateway.server import ListenFailed, Server, listen
+from understudy.gateway.worker import Line
 
 HELD = stream(delta("Hello"), 60.0, STOP, DONE)
 
@@ -108,6 +109,7 @@ async def serving(
     drain_timeout: float = 30.0,
     last_words: float = 2.0,
     reload: Callable[[], Awaitable[None]] | None = None,
+    line: Line | None = None,
 ) -> AsyncIterator[House]:
     stage = Stage(*(scripts or [completion()]), stall_timeout_ms=600_000)
     server = Server(
@@ -116,6 +118,7 @@ async def serving(
         drain_delay=drain_delay,
         drain_timeout=drain_timeout,
         reload=reload,
+        line=line,
     )
     server.last_words = last_words
     house = House(stage, server)
@@ -296,3 +299,39 @@ async def test_a_client_that_takes_no_last_words_is_not_waited_for(caplog: pytes
         house.running.result()
         await house.stage.clock.advance()
         assert (house.server.server_state.tasks, house.stage.gateway.running) == (set(), 0)
+
+
+# Rule 3
+
+
+async def test_a_worker_gets_its_orders_over_its_line_and_not_by_signals() -> None:
+    reloads: list[str] = []
+
+    async def reload() -> None:
+        reloads.append("anew")
+
+    parent, its = socket.socketpair()
+    before = signal.getsignal(signal.SIGTERM)
+    with parent:
+        async with serving(HELD, reload=reload, line=Line(its)) as house:
+            assert signal.getsignal(signal.SIGTERM) is before
+            visitor = await house.stream()
+            parent.send(bytes([signal.SIGHUP]))
+            async with asyncio.timeout(5):
+                while not reloads:
+                    await asyncio.sleep(0)
+            parent.send(bytes([signal.SIGTERM]))
+            await house.until_draining()
+            parent.send(bytes([signal.SIGTERM]))
+            assert b"shutting_down" in await visitor.rest()
+            await house.check_ended(within=2)
+    its.close()
+
+
+async def test_a_worker_without_a_parent_stops_without_delay() -> None:
+    parent, its = socket.socketpair()
+    async with serving(line=Line(its), drain_delay=60) as house:
+        parent.send(bytes([signal.SIGHUP]))  # there is nothing to load anew
+        parent.close()
+        await house.check_ended(within=5)
+    its.close()

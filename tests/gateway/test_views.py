@@ -5,10 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
 
 from tests.gateway.house import KEY, caller, chat
 from tests.gateway.stage import ADMIN_KEY, Stage, message_of
 from tests.runtime.house import completion, refusal
+from understudy.gateway.siblings import Siblings
+from understudy.gateway.views import account
+from understudy.gateway.worker import Worker
 
 KEYS = f"alice={KEY},bob=key-of-bob-0815"
 ALICE = {"x-api-key": KEY}
@@ -164,3 +173,70 @@ async def test_what_is_refused_before_anybody_is_asked_leaves_no_trail() -> None
     async with caller(stage.gateway) as client:
         await client.post("/v1/chat/completions", json=chat(model="nobody"), headers={"x-request-id": "mine"})
         assert (await client.get("/requests/mine")).status_code == 404
+
+
+# Two workers
+
+
+@asynccontextmanager
+async def two_workers(folder: Path, *stages: Stage) -> AsyncIterator[None]:
+    for number, stage in enumerate(stages, start=1):
+        gateway = stage.gateway
+        gateway.worker = Worker(number, len(stages))
+        gateway.siblings = Siblings(folder, gateway.worker, partial(account, gateway), gateway.journal.trail)
+        await gateway.siblings.open()
+    try:
+        yield
+    finally:
+        for stage in stages:
+            assert stage.gateway.siblings is not None
+            await stage.gateway.siblings.close()
+
+
+async def test_any_of_several_workers_shows_the_figures_of_all(tmp_path: Path) -> None:
+    one, other = Stage([completion(), completion()]), Stage(completion())
+    async with two_workers(tmp_path, one, other):
+        for stage in (one, one, other):
+            await stage.play()
+        for number, stage in enumerate((one, other), start=1):
+            async with caller(stage.gateway) as client:
+                stats = (await client.get("/stats")).json()
+                assert (stats["worker"], stats["workers"]) == (number, 2)
+                assert stats["profiles"]["evening"]["answered"] == 3
+                alone = (await client.get("/stats/gpt-4o")).json()
+                assert alone == {"worker": number, "workers": 2, **stats["profiles"]["evening"]}
+                metrics = (await client.get("/metrics")).text
+                assert 'understudy_requests_total{profile="evening",result="answered"} 3.0' in metrics
+                for worker in "12":
+                    assert f'process_open_fds{{worker="{worker}"}}' in metrics
+
+
+async def test_a_profile_that_only_the_other_worker_serves_is_not_shown(tmp_path: Path) -> None:
+    one, other = Stage(completion()), Stage(completion())
+    async with two_workers(tmp_path, one, other):
+        one.gateway.profiles.by_name["late"] = one.served
+        async with caller(one.gateway) as client:
+            assert list((await client.get("/stats")).json()["profiles"]) == ["evening", "late"]
+        async with caller(other.gateway) as client:
+            assert list((await client.get("/stats")).json()["profiles"]) == ["evening"]
+
+
+async def test_a_trail_is_found_at_any_worker_by_who_may_see_it(tmp_path: Path) -> None:
+    one, other = Stage(completion(), keys=KEYS), Stage(completion(), keys=KEYS)
+    async with two_workers(tmp_path, one, other):
+        request_id = (await one.play(headers=ALICE)).headers["x-request-id"]
+        async with caller(other.gateway) as client:
+            found = await client.get(f"/requests/{request_id}", headers=ALICE)
+            assert found.json()["status"] == "answered"
+            assert (await client.get(f"/requests/{request_id}", headers=BOB)).status_code == 404
+
+
+async def test_without_the_client_library_the_others_are_told_the_statistics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(completion())
+    assert account(stage.gateway).metrics
+    monkeypatch.delitem(sys.modules, "understudy.observe.prometheus")
+    monkeypatch.setitem(sys.modules, "prometheus_client.exposition", None)
+    told = account(stage.gateway)
+    assert (told.metrics, list(told.stats)) == ([], ["evening"])

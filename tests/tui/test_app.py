@@ -10,6 +10,7 @@ from tests.gateway.stage import ADMIN_KEY, Stage
 from tests.runtime.house import completion, refusal
 from tests.tui.stage import MIDDLE, NARROW, WIDE, Seat, seated
 from understudy.cli.in_process import InProcess
+from understudy.gateway.worker import Worker
 from understudy.tui.feed import Missed
 from understudy.tui.remote import GatewayError
 from understudy.tui.screens import Lines, Question, Reading
@@ -117,7 +118,7 @@ async def test_what_was_too_much_to_tell_is_counted() -> None:
 
 async def test_the_worker_that_answers_is_told() -> None:
     async with seated(completion()) as seat:
-        seat.stage.gateway.worker = "2"
+        seat.stage.gateway.worker = Worker(2, of=2)
         await seat.after(1)
         assert seat.screen[0].endswith("· worker 2")
 

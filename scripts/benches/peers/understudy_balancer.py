@@ -1,8 +1,9 @@
-"""This library over three backends, as its users call it."""
+"""This library over three backends, as its users call it. UNDERSTUDY_STATE shares its state with others."""
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +38,8 @@ class UnderstudyBalancer:
 @asynccontextmanager
 async def open_client(base_url: str) -> AsyncIterator[UnderstudyBalancer]:
     with tempfile.TemporaryDirectory() as folder:
-        async with understudy.Balancer.load(str(_profile(Path(folder), base_url))) as balancer:
+        profile, state = str(_profile(Path(folder), base_url)), os.environ.get("UNDERSTUDY_STATE")
+        async with understudy.Balancer.load(profile, state=state) as balancer:
             yield UnderstudyBalancer(balancer)
 
 

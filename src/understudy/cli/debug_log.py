@@ -32,7 +32,9 @@ class Style(Enum):
 
 
 class Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it is not subscriptable at run time in 3.11
-    """Shows the records that the patterns match, and warnings."""
+    """Shows the records that the patterns match, and warnings. `speaker` says which of several processes."""
+
+    speaker = ""
 
     def __init__(self, patterns: tuple[str, ...], style: Style) -> None:
         super().__init__(sys.stderr)
@@ -49,7 +51,7 @@ class Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it is not subsc
 
     def format(self, record: logging.LogRecord) -> str:
         if self._style is Style.SERVICE:
-            return _SERVICE.format(record)
+            return _SERVICE.format(record).replace(record.name, f"{record.name}{self.speaker}", 1)
         return (_DETAIL if self._matches(record) else _WARNING).format(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -75,6 +77,13 @@ def shown(text: str, style: Style = Style.WARNINGS) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
+
+
+def name_speaker(name: str) -> None:
+    """Say in every line of a service which of its processes speaks."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Lines):
+            handler.speaker = f" {name}"
 
 
 def show_traceback(error: BaseException) -> None:

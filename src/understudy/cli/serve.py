@@ -61,6 +61,10 @@ _INSTALL = "pip install 'understudy[gateway]'"
     "Valkey, such as redis://localhost:6379/0.",
 )  # fmt: skip
 @click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True,
+    help="Processes that serve; one for each core is the most that makes sense.",
+)  # fmt: skip
+@click.option(
     "--max-concurrent", type=click.IntRange(1), default=2048, show_default=True,
     help="Requests that a profile serves at a time.",
 )  # fmt: skip
@@ -94,6 +98,7 @@ def serve(
     settings: tuple[str, ...],
     transport: Any,
     state: str | None,
+    workers: int,
     max_concurrent: int,
     max_queue: int,
     comments: float,
@@ -107,84 +112,48 @@ def serve(
     understudy serve --profile-load testlb489
     UNDERSTUDY_KEYS='alice=KEY' understudy serve --host 0.0.0.0
     """
-    import asyncio
-    import gc
-    import os
-
     keys = _keys(keyfile)
     if not (keys or allow_unauthenticated or _is_loopback(host)):
         raise ConfigurationError(
             f"{host} can be reached by others, and there are no client keys",
             hint="set UNDERSTUDY_KEYS='NAME=KEY' or --keyfile, or say --allow-unauthenticated",
         )
+    if max_concurrent < workers:
+        raise click.BadParameter(
+            f"--max-concurrent {max_concurrent} can't be divided among {workers} workers"
+        )
     try:
-        from understudy.gateway.server import ListenFailed, Server, listen
+        from understudy.gateway.server import ListenFailed, listen
     except ImportError as error:
         raise ConfigurationError(_MISSING.format(name=error.name), hint=_INSTALL) from None
-    from understudy.cli.tracing import traced
-    from understudy.gateway import loading
-    from understudy.gateway.admin import VARIABLE, Admin
-    from understudy.gateway.app import Gateway
-    from understudy.gateway.reloading import Reloader
-    from understudy.library.balancer import make_transport
-    from understudy.runtime.clock import SystemClock
-    from understudy.runtime.link import Link
+    from understudy.cli import service
     from understudy.state import open_store
 
-    store = open_store(state) if state else None
+    if state:
+        open_store(state)  # what is wrong with it is said here; nothing is connected
     try:
         listener = listen(host, port)
     except ListenFailed as error:
         raise click.ClickException(f"{error}\nhint: --port and --host choose another address") from None
-
-    async def run() -> None:
-        shared = loading.SharedTransport(make_transport(transport))
-        try:
-            await run_until_stopped(shared)
-        finally:
-            await shared.close_for_good()
-            if store is not None:
-                await store.close()
-
-    async def run_until_stopped(shared: loading.SharedTransport) -> None:
-        plan = loading.Plan(
-            saved_profiles.store(),
-            os.environ,
-            shared,
-            names=profiles,
-            aliases=dict(map(saved_profiles.pair, aliases)),
-            settings=saved_profiles.settings_of(settings),
-            limit=max_concurrent,
-            queue=max_queue,
-            tracer=tracer,
-            state=None if store is None else Link(store, SystemClock()),
+    with listener:
+        service.run(
+            service.Order(
+                listener,
+                keys,
+                profiles=profiles,
+                aliases=dict(map(saved_profiles.pair, aliases)),
+                settings=saved_profiles.settings_of(settings),
+                transport=transport,
+                limit=max_concurrent,
+                queue=max_queue,
+                comments=comments,
+                drain_delay=drain_delay,
+                drain_timeout=drain_timeout,
+                workers=workers,
+                state=state,
+                otel=otel,
+            )
         )
-        gateway = Gateway(loading.load(plan), keys=keys, comment_seconds=comments)
-        reloader = Reloader(plan, gateway)
-        if admin_key := os.environ.get(VARIABLE, "").strip():
-            gateway.admin = Admin(admin_key, lambda: gateway.profiles, reloader.reload)
-        server = Server(
-            gateway,
-            listener,
-            drain_delay=drain_delay,
-            drain_timeout=drain_timeout,
-            reload=reloader.try_reload,
-        )
-        # What has been imported and read by now stays: the collector need not look through it again.
-        gc.collect()
-        gc.freeze()
-        watching = asyncio.ensure_future(reloader.watch())
-        try:
-            await server.run_until_stopped(lambda: click.echo(server.url))
-        finally:
-            watching.cancel()
-
-    with (
-        listener,
-        traced(otel, os.environ) as tracer,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-    ):
-        runner.run(run())
 
 
 def _keys(keyfile: Path | None) -> Keys:
@@ -200,11 +169,3 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:  # not there on every platform; asyncio's own loop serves too
-        return None
-    return uvloop.new_event_loop

@@ -32,13 +32,11 @@ def traced(asked: bool | None, environ: Mapping[str, str]) -> Iterator[Tracer | 
     if not _is_wanted(asked, environ):
         yield None
         return
+    check(asked)
     try:
         from understudy.observe.otel import Export
     except ImportError as error:
-        missing = _MISSING.format(name=error.name)
-        if asked:
-            raise ConfigurationError(missing, hint=_INSTALL) from None
-        _log.warning("no traces are recorded: %s; %s", missing, _INSTALL)
+        _log.warning("no traces are recorded: %s; %s", _MISSING.format(name=error.name), _INSTALL)
         yield None
         return
     export = Export(environ)
@@ -46,6 +44,16 @@ def traced(asked: bool | None, environ: Mapping[str, str]) -> Iterator[Tracer | 
         yield export.tracer
     finally:
         export.close()
+
+
+def check(asked: bool | None) -> None:
+    """Rule 2; raises `ConfigurationError`."""
+    if not asked:
+        return
+    try:
+        import understudy.observe.otel  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(_MISSING.format(name=error.name), hint=_INSTALL) from None
 
 
 def _is_wanted(asked: bool | None, environ: Mapping[str, str]) -> bool:

@@ -10,6 +10,8 @@
 
 1. The key is compared in constant time. Whoever has it may read everything that clients may, too.
 2. What cannot be done is said in one line and changes nothing.
+3. What only one of several workers would hear of is refused: a changed setting, and without shared state a
+   member taken in hand. Loading anew is passed on to all.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ from understudy.errors import ConfigurationError
 from understudy.gateway.http import HttpError, Request, Send, answer_json, no_route
 from understudy.gateway.keys import given_key
 from understudy.gateway.profiles import Profiles, Served
+from understudy.gateway.worker import ALONE, Worker
 from understudy.library.balancer import Action, Balancer
 
 VARIABLE = "UNDERSTUDY_ADMIN_KEY"
 
 _BODY_LIMIT = 64 * 1024
+_APART = "only worker {0.number} of {0.of} would hear of this; {1}, or serve with --workers 1"
 
 
 class _NewValue(msgspec.Struct):
@@ -39,8 +43,13 @@ class Admin:
     """`profiles` says what is served now, `reload` loads it anew and raises `ConfigurationError`."""
 
     def __init__(
-        self, key: str, profiles: Callable[[], Profiles], reload: Callable[[], Awaitable[None]]
+        self,
+        key: str,
+        profiles: Callable[[], Profiles],
+        reload: Callable[[], Awaitable[None]],
+        worker: Worker = ALONE,
     ) -> None:
+        self._worker = worker
         self._key = key.encode()
         self._profiles = profiles
         self._reload = reload
@@ -68,6 +77,7 @@ class Admin:
                 await answer_json(send, {"profiles": list(self._profiles().by_name)}, request)
             case ["profiles", profile, "backends", backend, action]:
                 _check(request, "POST")
+                self._check_heard(not self._worker.is_apart, "serve with --state redis://…")
                 balancer = self._profiles().find_named(profile).balancer
                 balancer.act(backend, cast(Action, action))
                 stats = balancer.stats().to_dict()["backends"][backend]
@@ -77,9 +87,16 @@ class Admin:
             case _:
                 raise no_route(request.path)
 
+    def _check_heard(self, is_heard_by_all: bool, remedy: str) -> None:
+        """Rule 3; raises `HttpError` 409."""
+        if not is_heard_by_all:
+            raise HttpError(409, "state_not_shared", _APART.format(self._worker, remedy))
+
     async def _settings(self, request: Request, send: Send, served: Served, key: list[str]) -> None:
         """There are three cases: all of them, a change, a change taken back."""
         balancer = served.balancer
+        if request.method in ("PUT", "DELETE"):
+            self._check_heard(self._worker.is_alone, "change the profile, which all of them load")
         match request.method, key:
             case "GET", []:
                 await answer_json(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from random import Random
 
@@ -37,7 +38,9 @@ from understudy.gateway.journal import Journal
 from understudy.gateway.keys import Keys
 from understudy.gateway.live import Live
 from understudy.gateway.profiles import Profiles
+from understudy.gateway.siblings import Siblings
 from understudy.gateway.views import Views
+from understudy.gateway.worker import ALONE, Worker
 from understudy.runtime.clock import SystemClock
 from understudy.runtime.ports import Clock
 from understudy.wire import anthropic_client, openai_client, responses_client
@@ -48,6 +51,7 @@ _log = logging.getLogger("understudy.gateway")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 _CLOSE = (b"connection", b"close")
 _random = Random()  # noqa: S311 - an id is no secret: whoever asks for a trail is looked at
+os.register_at_fork(after_in_child=_random.seed)  # else all workers would give the same ids
 
 
 class Gateway:
@@ -60,12 +64,14 @@ class Gateway:
         keys: Keys | None = None,
         clock: Clock | None = None,
         comment_seconds: float = 0.0,
+        worker: Worker = ALONE,
     ) -> None:
+        self.worker = worker
+        self.siblings: Siblings | None = None
         self.journal = Journal()
         self.keys = keys or Keys()
         self.clock = clock or SystemClock()
         self.admin: Admin | None = None
-        self.worker: str | None = None
         self.running = 0
         self._draining = False
         self._idle: asyncio.Future[None] | None = None

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -245,7 +245,7 @@ class EdgeProtocol(HttpToolsProtocol):
             cycle.keep_alive = False
             return
         if has_answer:
-            self.transport.write(_answer(refusal.reply, self._dialect()))
+            self.transport.write(_answer(refusal.reply, self._dialect(), self.config.encoded_headers))
         self._linger()
 
     def _linger(self) -> None:
@@ -260,13 +260,14 @@ class EdgeProtocol(HttpToolsProtocol):
         return anthropic_client if is_anthropic else openai_client
 
 
-def _answer(reply: ErrorReply, dialect: Dialect) -> bytes:
+def _answer(reply: ErrorReply, dialect: Dialect, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     body = dialect.write_error(reply)
     lines = (
         b"HTTP/1.1 %d %b" % (reply.status, HTTPStatus(reply.status).phrase.encode()),
         b"connection: close",
         b"content-type: application/json",
         b"content-length: %d" % len(body),
+        *(b"%b: %b" % header for header in headers),
         b"",
         body,
     )

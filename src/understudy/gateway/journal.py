@@ -146,3 +146,8 @@ class Journal:
 
     def _seen_by(self, client: str | None) -> Iterator[Entry]:
         return (entry for entry in reversed(self._entries.values()) if client in (None, entry.client))
+
+    def trail(self, request_id: str, client: str | None) -> dict[str, Any] | None:
+        """The JSON of the entry that `find` finds."""
+        entry = self.find(request_id, client)
+        return None if entry is None else entry.to_dict()

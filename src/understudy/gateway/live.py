@@ -266,7 +266,7 @@ class Live:
     async def _draw(self) -> bytes:
         gateway = self._gateway
         wall = gateway.clock.wall()
-        return await draw(gateway.profiles, wall, worker=gateway.worker, draining=gateway.draining)
+        return await draw(gateway.profiles, wall, worker=gateway.worker.name, draining=gateway.draining)
 
     async def _pause(self) -> None:
         clock = self._gateway.clock

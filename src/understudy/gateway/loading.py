@@ -8,6 +8,7 @@
 4. Loading anew takes everything or nothing: one bad file, or one member that could be used so far and no
    longer can, and all stays as it is; but not a file that was left out before for the same reason. A profile
    that goes on being served keeps its door and its health. Of its warnings only those are said that are new.
+5. Files can be read once for several workers. Each serves its part of the ceilings that they set.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from understudy.config.pool import PoolProfile, load_pool
 from understudy.config.profile import LoadBalancerProfile
 from understudy.config.store import ProfileStore, is_path
 from understudy.errors import ConfigurationError, ProfileError
+from understudy.gateway import shares
 from understudy.gateway.admission import Door
 from understudy.gateway.profiles import Profiles, Served, patience
-from understudy.library.balancer import Balancer
+from understudy.gateway.worker import ALONE, Worker
+from understudy.library.balancer import Balancer, checked
 from understudy.runtime.link import Link
 from understudy.runtime.ports import Transport
 from understudy.runtime.tracing import Tracer
@@ -73,23 +76,40 @@ class Plan:
     queue: int = 1024
     tracer: Tracer | None = None
     state: Link | None = None
+    worker: Worker = ALONE
 
 
-def load(plan: Plan) -> Profiles:
-    """The profiles, live. Raises `ConfigurationError`."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of the files, with nothing live in it."""
+
+    pools: Sequence[PoolProfile]
+    default: str | None
+    aliases: Mapping[str, str]
+    left_out: Mapping[str, str]
+
+
+def read(plan: Plan) -> Reading:
+    """The profiles as every worker will serve them. Raises `ConfigurationError`."""
     left_out: dict[str, str] = {}
     pools = _pools(plan, left_out)
     _warn(pools, {})
-    served = {pool.name: _serve(plan, pool) for pool in pools}
-    default, aliases = _default(plan, served), _aliases(plan, served)
-    return Profiles(served, default=default, aliases=aliases, left_out=left_out)
+    names = {pool.name: None for pool in pools}
+    return Reading(pools, _default(plan, names), _aliases(plan, names), left_out)
+
+
+def load(plan: Plan, reading: Reading | None = None) -> Profiles:
+    """The profiles, live. Raises `ConfigurationError`."""
+    reading = reading or read(plan)
+    served = {pool.name: _serve(plan, pool) for pool in _parts(plan, reading.pools)}
+    return Profiles(served, default=reading.default, aliases=reading.aliases, left_out=reading.left_out)
 
 
 async def reload(plan: Plan, profiles: Profiles) -> Profiles:
     """Rule 4: what is to be served from now on. Raises `ConfigurationError`."""
     current = profiles.by_name
     left_out = dict(profiles.left_out)
-    pools = await asyncio.to_thread(_pools, plan, left_out, current)
+    pools = _parts(plan, await asyncio.to_thread(_pools, plan, left_out, current))
     for pool in pools:
         if pool.name in current:
             _check_members(pool, current[pool.name].balancer.profile)
@@ -131,16 +151,24 @@ def _fingerprints(files: Iterable[Path]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _serve(plan: Plan, profile: PoolProfile) -> Served:
+    worker = plan.worker
+    settings = shares.settings(dict(checked(*pair) for pair in plan.settings.items()), worker, "--set")
     balancer = Balancer(
         profile,
-        settings=plan.settings,
+        settings=settings,
         environ=plan.environ,
         transport=plan.transport,
         tracer=plan.tracer,
         state=plan.state,
     )
     balancer.share()
-    return Served(profile.name, balancer, Door(plan.limit, plan.queue, patience(balancer)))
+    door = Door(worker.share(plan.limit), worker.share(plan.queue), patience(balancer))
+    return Served(profile.name, balancer, door)
+
+
+def _parts(plan: Plan, pools: Iterable[PoolProfile]) -> list[PoolProfile]:
+    """Rule 5."""
+    return [shares.pool(pool, plan.worker) for pool in pools]
 
 
 def _pools(plan: Plan, left_out: dict[str, str], current: Collection[str] = ()) -> list[PoolProfile]:

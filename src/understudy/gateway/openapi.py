@@ -42,6 +42,7 @@ _MEANINGS = {
     401: "No key came, or one that is not known here.",
     404: "Nothing has this name; the message names the nearest one.",
     408: "The head or the body did not come in time.",
+    409: "This is one of several workers that share no state: the others would not hear of it.",
     413: "The body is too large.",
     429: "Every backend that could be asked is rate limited, benched or out of quota.",
     431: "The head is larger than 64 KiB, or has more than 100 headers.",
@@ -54,6 +55,8 @@ _MEANINGS = {
 _WAITS = (429, 503)
 _EITHERS = (400, 413)  # that may be a backend's as well as ours
 
+_CHANGE = 409
+
 _NAMES = {"action": "Action", "key": "SettingName"}
 
 _HEADERS: Mapping[str, Schema] = {
@@ -65,6 +68,10 @@ _HEADERS: Mapping[str, Schema] = {
     "x-understudy-cost": {
         "description": "US dollars, if all of it is known by then.",
         "schema": {"type": "number"},
+    },
+    "x-understudy-worker": {
+        "description": "Which of several workers answers.",
+        "schema": {"type": "integer"},
     },
     "x-understudy-overhead-ms": {"description": "The gateway's own time.", "schema": {"type": "number"}},
 }
@@ -166,7 +173,7 @@ _ROUTES = (
     Route(
         "post", "/admin/profiles/{profile}/backends/{backend}/{action}", "act",
         "Takes one member in hand: resets, opens or closes its circuit, drains or enables it.",
-        {_JSON: "Acted"}, _NAMED, access=Access.ADMIN,
+        {_JSON: "Acted"}, (*_NAMED, _CHANGE), access=Access.ADMIN,
     ),
     Route(
         "get", "/admin/profiles/{profile}/settings", "listSettings", "The settings that can be changed live.",
@@ -175,11 +182,11 @@ _ROUTES = (
     Route(
         "put", "/admin/profiles/{profile}/settings/{key}", "changeSetting",
         "Changes a setting from the next decision on.",
-        {_JSON: "Setting"}, _READ, "NewValue", access=Access.ADMIN,
+        {_JSON: "Setting"}, (*_READ, _CHANGE), "NewValue", access=Access.ADMIN,
     ),
     Route(
         "delete", "/admin/profiles/{profile}/settings/{key}", "resetSetting", "Takes a live change back.",
-        {_JSON: "Setting"}, _NAMED, access=Access.ADMIN,
+        {_JSON: "Setting"}, (*_NAMED, _CHANGE), access=Access.ADMIN,
     ),
 )  # fmt: skip
 

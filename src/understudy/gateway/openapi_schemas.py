@@ -212,9 +212,11 @@ def _stats() -> dict[str, Schema]:
     some = {"type": ["number", "null"], "minimum": 0}
     results = ("total_requests", "answered", "failed", "cancelled", "in_flight", "failed_over", "waiting")
     pool = (*results, "recovered", "hedged", "unretried", "panicked")
+    answerer = {"worker": {"anyOf": [_COUNT, _TEXT]}, "workers": _COUNT}  # of several
     return {
-        "AllStats": _whole(profiles=_map(named("Stats"))),
-        "Stats": _whole(
+        "AllStats": _partly(answerer, profiles=_map(named("Stats"))),
+        "Stats": _partly(
+            answerer,
             profile=_TEXT,
             policy=_one_of(BY_NAME),
             **dict.fromkeys(pool, _COUNT),

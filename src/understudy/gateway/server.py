@@ -11,6 +11,7 @@ Rules:
 1. Whatever runs when draining begins is served to its end, at most `drain_timeout` seconds after the
    listener has closed. What runs then still ends with the protocol's own error.
 2. The process leaves with nothing open, and with status 0.
+3. A worker gets the same orders over its line, and says in every answer which one it is.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import uvicorn
 from understudy.errors import UnderstudyError
 from understudy.gateway import edge
 from understudy.gateway.app import Gateway
+from understudy.gateway.worker import ORDERS, Line, Worker
 
 _log = logging.getLogger("understudy.gateway")
 
@@ -60,8 +62,13 @@ def _bound(family: int, address: Any) -> socket.socket:
     return made
 
 
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class Server(uvicorn.Server):
-    """Serves one gateway on one socket until it is told to stop.
+    """Serves one gateway on one socket until it is told to stop: by signals, or over a worker's `line`.
 
     `last_words` are the seconds for the error events of rule 1 to get out.
     """
@@ -76,23 +83,23 @@ class Server(uvicorn.Server):
         drain_delay: float = 5.0,
         drain_timeout: float = 120.0,
         reload: Callable[[], Awaitable[None]] | None = None,
+        line: Line | None = None,
     ) -> None:
-        super().__init__(
-            uvicorn.Config(gateway, timeout_graceful_shutdown=1, backlog=BACKLOG, **edge.options())
-        )
+        options = edge.options() | {"headers": _headers(gateway.worker)}
+        super().__init__(uvicorn.Config(gateway, timeout_graceful_shutdown=1, backlog=BACKLOG, **options))
         self.gateway = gateway
         self.listener = listener
         self.drain_delay = drain_delay
         self.drain_timeout = drain_timeout
         self._reload = reload
+        self._line = line
         self._reloading: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
 
     @property
     def url(self) -> str:
-        host, port = self.listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return url_of(self.listener)
 
     async def run_until_stopped(self, ready: Callable[[], None]) -> None:
         """Serve; `ready` is called once requests are taken. Whatever it raises ends the server."""
@@ -101,7 +108,7 @@ class Server(uvicorn.Server):
         await self.startup(sockets=[self.listener])
         ticking = asyncio.ensure_future(self.main_loop())
         try:
-            self._listen_to_signals()
+            self._listen_to_orders()
             ready()
             await self._stopping.wait()
             await self._drain()
@@ -118,15 +125,23 @@ class Server(uvicorn.Server):
             self.drain_delay = 0.0
         self._stopping.set()
 
-    def _listen_to_signals(self) -> None:
+    def _listen_to_orders(self) -> None:
+        """Rule 3."""
+        if self._line is not None:
+            self._line.listen(self._obey)
+            return
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(delay=False))
-        if self._reload is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._begin_reload, self._reload)
+        for order in ORDERS if self._reload is not None else (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(order, self._obey, order)
 
-    def _begin_reload(self, reload: Callable[[], Awaitable[None]]) -> None:
-        self._reloading = asyncio.ensure_future(reload())
+    def _obey(self, order: signal.Signals) -> None:
+        match order:
+            case signal.SIGTERM:
+                self.stop()
+            case signal.SIGINT:
+                self.stop(delay=False)
+            case signal.SIGHUP if self._reload is not None:
+                self._reloading = asyncio.ensure_future(self._reload())
 
     async def _drain(self) -> None:
         """Rule 1."""
@@ -151,3 +166,8 @@ class Server(uvicorn.Server):
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+
+def _headers(worker: Worker) -> list[tuple[str, str]]:
+    """Rule 3."""
+    return [] if worker.is_alone else [("x-understudy-worker", str(worker.number))]

@@ -8,13 +8,14 @@
    word of a set is there from the start, at zero, so that a rate sees the first failure of its kind.
 4. What is not known has no series.
 5. The four tables at the end are all there is, and ``docs/metrics.md`` shows them.
+6. A scrape is answered for all workers: `families` says how their figures become one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
@@ -36,6 +37,7 @@ from understudy.core.metrics import MemberMetrics
 from understudy.core.pool import Pool
 from understudy.core.stats import CeilingStats
 from understudy.errors import FailureKind, SkipReason
+from understudy.observe.families import Across, Family, Sample
 
 # Upper bounds in seconds. A backend takes a moment or minutes, the gateway fractions of a millisecond.
 BACKEND_BOUNDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
@@ -66,17 +68,28 @@ class Snapshot(Collector):
     def __init__(
         self, pools: Iterable[ServedPool], own_time: Latency, now: float, *, draining: bool = False
     ) -> None:
-        self._families = list(_families(list(pools), _Gateway(own_time, draining), now))
+        self.families = list(_families(list(pools), _Gateway(own_time, draining), now))
+
+    @classmethod
+    def of(cls, families: Iterable[Family]) -> Snapshot:
+        """Of figures that were read before, with those of the process among them."""
+        snapshot = cls.__new__(cls)
+        snapshot.families = list(families)
+        return snapshot
 
     def collect(self) -> Iterable[Metric]:
-        return self._families
+        return map(_metric, self.families)
 
 
-def exposition(snapshot: Snapshot, accept: str | None = None) -> tuple[bytes, str]:
-    """The metrics as text, and its content type: OpenMetrics where the ``Accept`` header asks for it."""
+def exposition(snapshot: Snapshot, accept: str | None = None, *, alone: bool = True) -> tuple[bytes, str]:
+    """The metrics as text, and its content type: OpenMetrics where the ``Accept`` header asks for it.
+
+    `alone`: the process's own figures are added; else they are in the snapshot, for every worker.
+    """
     registry = CollectorRegistry()
     registry.register(snapshot)
-    ProcessCollector(registry=registry)
+    if alone:
+        ProcessCollector(registry=registry)
     try:
         encode, content_type = choose_encoder(accept or "")
     except TypeError:  # the version asked for is no number: as good as none
@@ -84,13 +97,44 @@ def exposition(snapshot: Snapshot, accept: str | None = None) -> tuple[bytes, st
     return encode(registry), content_type
 
 
-def _families(pools: Sequence[ServedPool], gateway: _Gateway, now: float) -> Iterator[Metric]:
+def process_families() -> Iterator[Family]:
+    """What ``prometheus-client`` knows of this process, which every worker shows of itself."""
+    for metric in ProcessCollector(registry=None).collect():
+        samples = tuple(Sample((), sample.value) for sample in metric.samples)
+        name = metric.name + "_total" * (metric.type == "counter")
+        yield Family(name, metric.documentation, metric.type, metric.unit, (), samples, Across.EACH)
+
+
+def _families(pools: Sequence[ServedPool], gateway: _Gateway, now: float) -> Iterator[Family]:
     backends = [_Backend(served.pool, member, now) for served in pools for member in served.pool.members]
     yield from (metric.family((), [gateway]) for metric in OF_GATEWAY)
     yield from (metric.family(("profile",), pools) for metric in OF_PROFILE)
     budgets = [_Budgets(served.pool, now) for served in pools]
     yield from (metric.family(("profile",), budgets) for metric in OF_BUDGETS)
     yield from (metric.family(("profile", "backend"), backends) for metric in OF_BACKEND)
+
+
+def _metric(family: Family) -> Metric:
+    """The family in the library's words."""
+    known = (family.name, family.meaning)
+    match family.kind:
+        case "histogram":
+            return _histogram(family)
+        case "counter":
+            made: Any = CounterMetricFamily(*known, labels=family.labels, unit=family.unit)
+        case _:
+            made = GaugeMetricFamily(*known, labels=family.labels, unit=family.unit)
+    for sample in family.samples:
+        made.add_metric(sample.labels, sample.value)
+    return cast(Metric, made)
+
+
+def _histogram(family: Family) -> Metric:
+    made = HistogramMetricFamily(family.name, family.meaning, labels=family.labels, unit=family.unit)
+    bounds = [*map(str, family.bounds), "+Inf"]
+    for sample in family.samples:
+        made.add_metric(sample.labels, list(zip(bounds, sample.counts, strict=True)), sample.value)
+    return made
 
 
 # Where a metric is read
@@ -155,22 +199,23 @@ Place = TypeVar("Place", bound=_Place)
 class Figure(Generic[Place]):
     """A counter where the name ends in ``_total``, else a gauge.
 
-    `read` gives the value at a place, or one for each word of `label`, or None (rule 4).
+    `read` gives the value at a place, or one for each word of `label`, or None (rule 4). `across` is what
+    becomes of it with several workers.
     """
 
     name: str
     meaning: str
     read: Callable[[Place], float | Mapping[str, float] | None]
     label: str = ""
+    across: Across = Across.SUM
 
-    def family(self, labels: Sequence[str], places: Iterable[Place]) -> Metric:
-        make = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
-        names = (*labels, self.label) if self.label else labels
-        family = make(self.name, self.meaning, labels=names, unit=_unit(self.name))
-        for place in places:
-            for word, value in self._values(place):
-                family.add_metric((*place.labels, *word), value)
-        return family
+    def family(self, labels: Sequence[str], places: Iterable[Place]) -> Family:
+        kind = "counter" if self.name.endswith("_total") else "gauge"
+        names = (*labels, self.label) if self.label else tuple(labels)
+        samples = tuple(
+            Sample((*place.labels, *word), value) for place in places for word, value in self._values(place)
+        )
+        return Family(self.name, self.meaning, kind, _unit(self.name), names, samples, self.across)
 
     def _values(self, place: Place) -> Iterable[tuple[tuple[str, ...], float]]:
         value = self.read(place)
@@ -188,14 +233,14 @@ class Durations(Generic[Place]):
     read: Callable[[Place], Latency]
     bounds: Sequence[float]
 
-    def family(self, labels: Sequence[str], places: Iterable[Place]) -> Metric:
-        family = HistogramMetricFamily(self.name, self.meaning, labels=labels, unit=_unit(self.name))
-        for place in places:
-            latency = self.read(place)
-            counts = [*latency.counts_up_to(self.bounds), latency.count]
-            buckets = list(zip([*map(str, self.bounds), "+Inf"], counts, strict=True))
-            family.add_metric(place.labels, buckets, latency.total)
-        return family
+    def family(self, labels: Sequence[str], places: Iterable[Place]) -> Family:
+        bounds, unit = tuple(self.bounds), _unit(self.name)
+        samples = tuple(self._sample(place) for place in places)
+        return Family(self.name, self.meaning, "histogram", unit, tuple(labels), samples, bounds=bounds)
+
+    def _sample(self, place: Place) -> Sample:
+        latency = self.read(place)
+        return Sample(place.labels, latency.total, (*latency.counts_up_to(self.bounds), latency.count))
 
 
 def _unit(name: str) -> str:
@@ -263,6 +308,7 @@ OF_GATEWAY: tuple[Figure[_Gateway] | Durations[_Gateway], ...] = (
         "Always 1; its label is the version.",
         lambda at: {__version__: 1},
         "version",
+        Across.HIGHEST,
     ),
     Durations(
         "understudy_gateway_overhead_seconds",
@@ -274,6 +320,7 @@ OF_GATEWAY: tuple[Figure[_Gateway] | Durations[_Gateway], ...] = (
         "understudy_gateway_draining",
         "1 while the gateway ends what runs and takes nothing new, else 0.",
         lambda at: float(at.draining),
+        across=Across.HIGHEST,
     ),
 )
 
@@ -448,32 +495,38 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
         "understudy_serving_tokens_per_minute",
         "Visible tokens per minute of generating them; no series without evidence.",
         lambda at: at.member.window.serving_rate(at.now),
+        across=Across.EACH,
     ),
     Figure(
         "understudy_breaker_state",
         "1 for the state that the circuit is in, 0 for the others.",
         _breaker,
         "state",
+        Across.EACH,
     ),
     Figure(
         "understudy_breaker_next_probe_seconds",
         "Until a request may probe the backend, 0 if it may now; no series while the circuit is closed.",
         _until_probe,
+        across=Across.EACH,
     ),
     Figure(
         "understudy_bench_remaining_seconds",
         "How long the backend is still left alone because it asked for that; 0 if it is not.",
         lambda at: max(0.0, at.member.benched_until - at.now),
+        across=Across.EACH,
     ),
     Figure(
         "understudy_provider_limit_remaining_seconds",
         "How long the backend's limit is still used up, by its own account; 0 if it is not.",
         lambda at: max(0.0, at.member.health.exhausted_until - at.now),
+        across=Across.EACH,
     ),
     Figure(
         "understudy_backend_usable",
         "1 if the backend may be asked at all; 0 if it is drained, or lacks a key or a profile.",
         lambda at: float(not at.member.is_listed_only),
+        across=Across.EACH,
     ),
     Figure(
         "understudy_ceiling_used",

@@ -39,7 +39,11 @@ def write_profiles(place: Place, members: int, profiles: int, policy: str) -> li
 
 
 def gateway(
-    transport: str, *, members: int = MEMBERS, profiles: int = 1, policy: str = "failover"
+    transport: str,
+    *options: str,
+    members: int = MEMBERS,
+    profiles: int = 1,
+    policy: str = "failover",
 ) -> Callable[[Place], Command]:
     def prepare(place: Place) -> Command:
         files = write_profiles(place, members, profiles, policy)
@@ -50,6 +54,6 @@ def gateway(
             "UNDERSTUDY_HOME": str(place.folder),
             "UNDERSTUDY_KEYS": f"bench={KEY}",
         }
-        return Command([sys.executable, "-m", "understudy", "serve", *loads, *listen], environ)
+        return Command([sys.executable, "-m", "understudy", "serve", *loads, *listen, *options], environ)
 
     return prepare
