@@ -29,8 +29,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,7 +48,7 @@ from understudy.errors import (
 from understudy.runtime.backend import Backend, Request, StreamDecoder, UnwritableRequest
 from understudy.runtime.body import ContentDecoder
 from understudy.runtime.ports import Clock, HttpRequest, HttpResponse, Transport
-from understudy.runtime.redirect import send_following
+from understudy.runtime.redirect import MOVED, follow
 from understudy.runtime.watchdog import LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage, estimate_tokens
 from understudy.wire.needs import Needs, suited
@@ -66,6 +66,8 @@ LINGER = 1.0
 REPAIRS = 4
 SHORT = 100
 LOST = Abandoned("another backend was faster", lost=True)
+GONE = Abandoned()
+NOTHING: frozenset[str] = frozenset()
 
 
 class Progress(Protocol):
@@ -159,20 +161,29 @@ class Exchange:
 
     async def next_batch(self) -> list[ChatChunk] | None:
         """The chunks that are ready, or None once the attempt has ended and been settled."""
-        if self._attempt.outcome is not None:
+        attempt, batch = self._attempt, None
+        if attempt.outcome is not None:
             return None
         if self._overdue is not None:
             return self._ended(self._overdue)
         if self._idle_since is not None:
             self._paused += self._clock.now() - self._idle_since
         try:
-            batch = await (self._open_and_read() if self._response is None else self._read_stream())
-            while batch is None and self._attempt.outcome is None:
-                batch = await self._open_and_read()
+            while not batch and attempt.outcome is None:
+                if self._response is None:
+                    batch = await self._open()
+                elif not attempt.stream:
+                    batch = await self._read_unary(self._response)
+                elif self._decoder is None:
+                    batch = await self._read_first(self._response)
+                else:
+                    began = self._clock.now()
+                    data = await self._read(self._response, self._stream_limit(began))
+                    batch = self._take(data, self._clock.now() - began)
         except (LimitPassed, TransportError) as error:
             batch = self._broke_off(error)
         self._idle_since = self._clock.now()
-        return batch
+        return batch or None
 
     def abandon(self, *, lost: bool = False) -> None:
         """The caller is gone, or done: let go of the connection, settle what has not ended. Idempotent.
@@ -181,24 +192,28 @@ class Exchange:
         """
         if lost and self.usage is None:
             self.usage = self._estimated_usage()
-        self._end(self._overdue or (LOST if lost else Abandoned()))
+        self._end(self._overdue or (LOST if lost else GONE))
 
     # The head
 
-    async def _open_and_read(self) -> list[ChatChunk] | None:
-        """None if the attempt has ended, or is to be made again."""
+    async def _open(self) -> list[ChatChunk] | None:
+        """Send. None: the body is to be read, or the attempt has ended or is to be made again."""
         try:
             self._note_left_out(self._backend.left_out(self._request))
-            response = await self._send_once()
+            request = self._written()
         except UnwritableRequest as error:
             return self._ended(Failure(FailureKind.UNFIT, str(error), param=error.param))
+        limit = self._first_limit()
+        response = await self._watchdog.guard(self._transport.send(request), limit)
+        if response.status in MOVED:
+            response = await self._watchdog.guard(follow(self._transport, request, response), limit)
+        self._response = response
+        self._attempt.status = response.status
+        self._attempt.reconnected = self._attempt.reconnected or response.reconnected
         if not 200 <= response.status < 300 or response.status in (204, 205):
             return self._refused(await self._refusal(response))
-        if self._refused_always:
-            self._backend.refuses(self._refused_always)
-        self._note_limits(response)
-        self._content = ContentDecoder(response.headers.get("content-encoding"))
-        return await (self._read_first(response) if self._attempt.stream else self._read_unary(response))
+        self._note_head(response)
+        return None
 
     def _refused(self, failure: Failure) -> list[ChatChunk] | None:
         """`_ended`, unless what was refused can be left out (rule 7)."""
@@ -222,11 +237,13 @@ class Exchange:
             return stateless is not None
         return field in self._body({field})[1]
 
-    def _body(self, besides: Iterable[str] = ()) -> tuple[bytes, tuple[str, ...]]:
-        unwanted = {*self._repairs, *besides} - {FIELD}
+    def _body(self, besides: Collection[str] = ()) -> tuple[bytes, tuple[str, ...]]:
+        unwanted = {*self._repairs, *besides} - {FIELD} if self._repairs or besides else NOTHING
         return self._backend.encode(self._request, stream=self._attempt.stream, besides=unwanted)
 
-    def _note_left_out(self, names: Iterable[str]) -> None:
+    def _note_left_out(self, names: Sequence[str]) -> None:
+        if not names:
+            return
         told = UNNAMED.union(self._repairs)
         more = (name for name in names if name not in told)
         self._attempt.left_out = tuple(dict.fromkeys((*self._attempt.left_out, *more)))
@@ -239,28 +256,27 @@ class Exchange:
         self._characters, self._looked_at, self._visible_reasoning = 0, 0.0, False
         self.held, self.usage, self.model, self.finish_reason = [], None, None, None
 
-    async def _send_once(self) -> HttpResponse:
+    def _written(self) -> HttpRequest:
         attempt, backend = self._attempt, self._backend
         body, unwanted = self._body()
         self._note_left_out(unwanted)
-        request = HttpRequest(
+        return HttpRequest(
             url=backend.url_for(stream=attempt.stream),
             headers=backend.headers_for(self._request),
             body=body,
             connect_timeout=attempt.settings.timeouts.connect,
             ca_file=backend.ca_file,
         )
-        response = await self._watchdog.guard(send_following(self._transport, request), self._first_limit())
-        self._response = response
-        attempt.status = response.status
-        attempt.reconnected = attempt.reconnected or response.reconnected
-        return response
 
-    def _note_limits(self, response: HttpResponse) -> None:
-        """Rule 12."""
+    def _note_head(self, response: HttpResponse) -> None:
+        """Rules 7 and 12, and how the body is encoded."""
+        if self._refused_always:
+            self._backend.refuses(self._refused_always)
         seconds = exhausted_for(response.headers, wall=self._clock.wall())
         if seconds is not None:
             self._attempt.member.exhaust(self._clock.now(), seconds)
+        encoding = response.headers.get("content-encoding")
+        self._content = ContentDecoder(encoding) if encoding else None
 
     async def _refusal(self, response: HttpResponse) -> Failure:
         body = await self._error_body(response)
@@ -350,17 +366,7 @@ class Exchange:
             rules=self._attempt.settings.error_rules,
             secrets=self._backend.secrets,
         )
-        return self._take(first) or await self._read_stream()
-
-    async def _read_stream(self) -> list[ChatChunk] | None:
-        """Read until there is something to hand out, or the stream has ended."""
-        while self._attempt.outcome is None and self._response is not None:
-            began = self._clock.now()
-            data = await self._read(self._response, self._stream_limit(began))
-            batch = self._take(data, waited=self._clock.now() - began)
-            if batch:
-                return batch
-        return None
+        return self._take(first)
 
     def _take(self, data: bytes, waited: float = 0.0) -> list[ChatChunk] | None:
         """Decode what came; None if it holds nothing to hand out yet."""
@@ -560,13 +566,20 @@ class Exchange:
 
     # Reading
 
-    async def _read(self, response: HttpResponse, limit: float) -> bytes:
-        """The next decoded bytes; ``b""`` at the proper end of the body."""
-        assert self._content is not None
+    def _read(self, response: HttpResponse, limit: float) -> Coroutine[Any, Any, bytes]:
+        """The next decoded bytes; ``b""`` at the proper end of the body.
+
+        No coroutine itself: every one between a caller and its answer is resumed with each piece.
+        """
+        if self._content is None:
+            return self._watchdog.guard(response.read(), limit)
+        return self._read_encoded(response, self._content, limit)
+
+    async def _read_encoded(self, response: HttpResponse, content: ContentDecoder, limit: float) -> bytes:
         while data := await self._watchdog.guard(response.read(), limit):
-            if decoded := self._content.decode(data):
+            if decoded := content.decode(data):
                 return decoded
-        self._content.finish()
+        content.finish()
         return b""
 
     def _first_limit(self) -> float:
