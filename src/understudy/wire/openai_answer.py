@@ -231,8 +231,34 @@ class _ChoiceReader:
 
     def read(self, choice: _Choice, body: _Body, usage: Usage | None, raw: bytes) -> ChatChunk:
         message = choice.delta or choice.message or _NO_MESSAGE
-        text, reasoning = _texts(message)
         finish_reason = _reason(choice)
+        text = message.content or ""
+        if type(text) is not str or _says_more(message, choice) or not self._halves.are_none_in(text):
+            return self._read_all(message, choice, finish_reason, body, usage, raw)
+        if finish_reason is not None:
+            self._finish(())
+        return ChatChunk(
+            text,
+            index=self._index,
+            finish_reason=finish_reason,
+            usage=usage,
+            model=body.model or None,
+            id=body.id or None,
+            raw=raw,
+            service_tier=None if body.service_tier is None else _tier(body),
+        )
+
+    def _read_all(
+        self,
+        message: _Message,
+        choice: _Choice,
+        finish_reason: str | None,
+        body: _Body,
+        usage: Usage | None,
+        raw: bytes,
+    ) -> ChatChunk:
+        """`read`, whatever there is besides text."""
+        text, reasoning = _texts(message)
         calls = self._calls(message) if message.tool_calls or message.function_call else ()
         return ChatChunk(
             self._whole("text", text, finish_reason),
@@ -299,6 +325,20 @@ def _arguments(function: _Function) -> str:
     return arguments or function.input or ""
 
 
+def _says_more(message: _Message, choice: _Choice) -> bool:
+    """Is anything there besides text, as it seldom is?"""
+    return bool(
+        message.tool_calls
+        or message.reasoning_content
+        or message.reasoning
+        or message.refusal
+        or choice.logprobs
+        or message.function_call
+        or message.audio
+        or message.annotations
+    )
+
+
 def _reason(choice: _Choice) -> str | None:
     reason = choice.finish_reason
     return None if not reason or reason == "null" else reason
@@ -352,7 +392,7 @@ def _usage_of(body: _Body) -> Usage | None:
     of the output (Gemini, xAI) and belongs there.
     """
     usage = body.usage or (body.x_groq and body.x_groq.usage)
-    if not usage:
+    if usage is None:
         return None
     tokens_in = _count(usage.prompt_tokens)
     tokens_out = max(_count(usage.completion_tokens), _count(usage.total_tokens) - tokens_in)
@@ -397,13 +437,15 @@ def _error_in(body: _Body, data: bytes, event: str = "message") -> object:
         return body.x_groq.error
     if "error" in (body.object, body.type, event):
         return _plain_json(data)
-    return next(filter(None, map(_error_of_choice, body.choices or ())), None)
+    for choice in body.choices or ():
+        if choice is None:
+            continue
+        if choice.error:
+            return choice.error
+        if choice.finish_reason and _is_error(choice.finish_reason):
+            return f"finish_reason {choice.finish_reason}"
+    return None
 
 
-def _error_of_choice(choice: _Choice | None) -> object:
-    if choice is None or not (choice.error or choice.finish_reason):
-        return None
-    if choice.error:
-        return choice.error
-    reason = (choice.finish_reason or "").lower().rpartition(":")[2].strip()
-    return f"finish_reason {choice.finish_reason}" if reason in ERROR_REASONS else None
+def _is_error(finish_reason: str) -> bool:
+    return finish_reason.lower().rpartition(":")[2].strip() in ERROR_REASONS

@@ -33,7 +33,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 def framed(event: Event) -> bytes:
     """The event as bytes again, its data untouched but for what is no UTF-8, which no client can read."""
-    data = sound(event.data)
+    data = event.data if event.data.isascii() else sound(event.data)
     if b"\n" in data:
         data = data.replace(b"\n", b"\ndata: ")
     if event.event == "message":
