@@ -16,15 +16,25 @@ class FanOut:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
+        self._hearers: dict[type[Event], Sequence[Observer]] = {}
         self._failed: set[int] = set()
 
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
-            for observer in self._observers:
+            hearers = self._hearers.get(type(event))
+            if hearers is None:
+                hearers = self._who_hear(type(event))
+            for observer in hearers:
                 try:
                     observer.observe(event)
                 except Exception:
                     self._report(observer)
+
+    def _who_hear(self, kind: type[Event]) -> Sequence[Observer]:
+        """All but those who say what they hear, and do not name this kind."""
+        hearers = [one for one in self._observers if kind in getattr(one, "hears", (kind,))]
+        self._hearers[kind] = hearers
+        return hearers
 
     def _report(self, observer: Observer) -> None:
         if id(observer) not in self._failed:

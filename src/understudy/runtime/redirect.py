@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import SplitResult, urljoin, urlsplit
+
+from msgspec.structs import replace
 
 from understudy.runtime.ports import HttpRequest, HttpResponse, Transport
 

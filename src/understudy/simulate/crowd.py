@@ -212,7 +212,7 @@ class Crowd:
     def _ended(
         self, question: Question, began: float, first: float | None, text: str, backend: str | None
     ) -> None:
-        is_whole = any(text == answer(question, wording) for wording in self._wordings)
+        is_whole = text in [answer(question, wording) for wording in self._wordings]
         by = self._positions.get(backend or "", 0)
         self.tally.add(began, first, End.WHOLE if is_whole else End.WRONG, by)
 

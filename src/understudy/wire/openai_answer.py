@@ -286,6 +286,8 @@ class _ChoiceReader:
         self.finished = True
         self.call_open = False
         owing = [key for key in self._halves.owing() if isinstance(key, int)]
+        if not owing:
+            return calls
         return calls + tuple(ToolCallDelta(key, arguments=self._halves.rest(key)) for key in owing)
 
     def _calls(self, message: _Message) -> tuple[ToolCallDelta, ...]:
@@ -398,8 +400,10 @@ def _usage_of(body: _Body) -> Usage | None:
     tokens_out = max(_count(usage.completion_tokens), _count(usage.total_tokens) - tokens_in)
     if not tokens_in and not tokens_out:
         return None
-    prompt = usage.prompt_tokens_details or _NO_DETAILS
-    completion = usage.completion_tokens_details or _NO_DETAILS
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    if prompt is None and completion is None and not usage.prompt_cache_hit_tokens:
+        return Usage(tokens_in, tokens_out)
+    prompt, completion = prompt or _NO_DETAILS, completion or _NO_DETAILS
     return Usage(
         tokens_in,
         tokens_out,
