@@ -65,8 +65,10 @@ ERROR_BODY_SECONDS = 2.0
 LINGER = 1.0
 REPAIRS = 4
 SHORT = 100
+MANY = 64
 LOST = Abandoned("another backend was faster", lost=True)
 GONE = Abandoned()
+SUCCESS = Success()
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -102,6 +104,7 @@ class Exchange:
         "_response",
         "_seam",
         "_transport",
+        "_uncounted",
         "_visible_reasoning",
         "_waited",
         "_watchdog",
@@ -144,6 +147,7 @@ class Exchange:
         self._content: ContentDecoder | None = None
         self._decoder: StreamDecoder | None = None
         self._characters = 0
+        self._uncounted: list[ChatChunk] = []  # pieces of the answer that were not looked at yet
         self._looked_at = 0.0  # tokens of those pieces of the answer that were looked at
         self._visible_reasoning = False
         self._waited = 0.0
@@ -254,7 +258,7 @@ class Exchange:
         self._response.close()
         self._response = self._content = self._decoder = None
         self._characters, self._looked_at, self._visible_reasoning = 0, 0.0, False
-        self.held, self.usage, self.model, self.finish_reason = [], None, None, None
+        self._uncounted, self.held, self.usage, self.model, self.finish_reason = [], [], None, None, None
 
     def _written(self) -> HttpRequest:
         attempt, backend = self._attempt, self._backend
@@ -347,7 +351,7 @@ class Exchange:
             batch = self._spliced(batch, self._seam)
         if self._overdue is not None:
             return self._end_after(batch)
-        self._end(Success())
+        self._end(SUCCESS)
         return batch
 
     # The body of a stream
@@ -373,7 +377,7 @@ class Exchange:
         decoder = self._decoder
         assert decoder is not None
         if not data:
-            return self._finish()
+            return self._finish(self._end_of_stream())
         items = decoder.feed(data)
         self._attempt.malformed_events = decoder.malformed
         self._waited = 0.0 if items else self._waited + waited
@@ -390,18 +394,17 @@ class Exchange:
         if self._marker_at is None and decoder.finished:
             self._marker_at = self._clock.now()
         if decoder.done:
-            self._overdue = self._failure_of_end()
-            return self._end_after(ready) if self._overdue else ready + (self._finish() or [])
+            outcome = self._end_of_stream()
+            if isinstance(outcome, Failure):
+                self._overdue = outcome
+                return self._end_after(ready)
+            return ready + self._finish(outcome)
         return ready
 
     def _end_after(self, ready: list[ChatChunk]) -> list[ChatChunk] | None:
         """Rule 10."""
         assert self._overdue is not None
         return ready or self._ended(self._overdue)
-
-    def _failure_of_end(self) -> Failure | None:
-        outcome = self._end_of_stream()
-        return outcome if isinstance(outcome, Failure) else None
 
     def _chunk(self, chunk: ChatChunk, ready: list[ChatChunk]) -> None:
         """Hold it back, or hand out what is new in it (rule 9), with what was held."""
@@ -442,8 +445,10 @@ class Exchange:
     def _note(self, chunk: ChatChunk) -> None:
         if chunk.usage is not None:
             self.usage = chunk.usage
-        else:
-            self._estimate(chunk)
+        elif self.usage is None:
+            self._uncounted.append(chunk)
+            if len(self._uncounted) > MANY:
+                self._estimate()
         if chunk.reasoning:
             self._visible_reasoning = True
         if chunk.model is not None:
@@ -451,14 +456,15 @@ class Exchange:
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
 
-    def _estimate(self, chunk: ChatChunk) -> None:
-        if chunk.text:
+    def _estimate(self) -> None:
+        """Many at a time, or once it is clear that nobody counts them."""
+        for chunk in self._uncounted:
             self._weigh(chunk.text)
-        if chunk.reasoning or chunk.refusal:
             self._weigh(chunk.reasoning + chunk.refusal)
-        for call in chunk.tool_calls:
-            self._weigh(call.arguments)
-            self._weigh(call.name or "")
+            for call in chunk.tool_calls:
+                self._weigh(call.arguments)
+                self._weigh(call.name or "")
+        self._uncounted.clear()
 
     def _weigh(self, text: str) -> None:
         """Rule 11."""
@@ -494,17 +500,17 @@ class Exchange:
         self._end(outcome)
         return None
 
-    def _finish(self) -> list[ChatChunk] | None:
+    def _finish(self, outcome: Outcome) -> list[ChatChunk]:
         """The stream is over. An answer that is rightly without content goes out now."""
-        outcome = self._end_of_stream()
-        batch = self._commit() if self._attempt.committed_at is None and outcome == Success() else None
+        is_due = self._attempt.committed_at is None and outcome == SUCCESS
+        batch = self._commit() if is_due else []
         self._end(outcome)
         return batch
 
     def _broke_off(self, error: LimitPassed | TransportError) -> list[ChatChunk] | None:
         """After the marker nothing can go wrong any more (rule 3)."""
         if self._marker_at is not None:
-            return self._finish()
+            return self._finish(self._end_of_stream())
         if isinstance(error, LimitPassed):
             return self._ended(self._limit_outcome())
         return self._ended(self._transport_outcome(error))
@@ -515,10 +521,10 @@ class Exchange:
         committed = self._attempt.committed_at is not None
         if decoder is not None and decoder.finished:
             if committed:
-                return Success()
+                return SUCCESS
             if self._empty():
                 return self._empty_failure(terminal=True)
-            return Success()
+            return SUCCESS
         if committed:
             return Failure(FailureKind.TRUNCATED, "the stream ended without a finish_reason")
         if decoder is not None and decoder.malformed:
@@ -603,6 +609,7 @@ class Exchange:
         """What the backend said it cost, or an estimate once it has begun to answer."""
         usage = self.usage
         if usage is None:
+            self._estimate()
             if not self._characters and not self._looked_at:
                 return None
             usage = self.usage = self._estimated_usage()
@@ -613,6 +620,7 @@ class Exchange:
         )
 
     def _estimated_usage(self) -> Usage:
+        self._estimate()
         asked = self._needs.prompt_tokens(self._attempt.settings.facts.tokenizer)
         answered = estimate_tokens(self._characters) + round(self._looked_at)
         return Usage(asked, answered, estimated=True)

@@ -17,10 +17,11 @@ from asyncio import Handle, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVarTuple, cast
 
 START = 1000.0
+FEW = 64
 
 Ts = TypeVarTuple("Ts")
 
@@ -30,7 +31,8 @@ class Stuck(RuntimeError):
 
 
 class _Handle(list[Any]):
-    """A callback that has been asked for: instant, tie, number, callback, arguments, context.
+    """A callback that has been asked for: instant, tie, number, callback, arguments, context, and whom to tell
+    if it is taken back while it waits for its instant.
 
     A list, because a heap of lists needs no code of ours to compare them, and because asyncio's own cost more
     than most of what they call.
@@ -41,6 +43,9 @@ class _Handle(list[Any]):
     def cancel(self) -> None:
         self[3] = None
         self[4] = ()
+        loop, self[6] = self[6], None
+        if loop is not None:
+            loop.forget_one()
 
     def cancelled(self) -> bool:
         return self[3] is None
@@ -59,6 +64,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._due: deque[_Handle] = deque()
         self._timers: list[_Handle] = []
         self._set = 0
+        self._forgotten = 0
         self._is_stopping = False
 
     def __repr__(self) -> str:
@@ -70,7 +76,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Handle:
-        handle = _Handle((self._instant, 0.0, 0, callback, args, context or copy_context()))
+        handle = _Handle((self._instant, 0.0, 0, callback, args, context or copy_context(), None))
         self._due.append(handle)
         return handle  # type: ignore[return-value] # it does all that a Handle promises
 
@@ -85,7 +91,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> TimerHandle:
         self._set = number = self._set + 1
         ties = self._ties
-        handle = _Handle((when, 0.0 if ties is None else ties(), number, callback, args, context))
+        handle = _Handle((when, 0.0 if ties is None else ties(), number, callback, args, context, self))
         heappush(self._timers, handle)
         return handle  # type: ignore[return-value]
 
@@ -93,6 +99,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
         return self.call_at(self._instant + delay, callback, *args, context=context)
+
+    def forget_one(self) -> None:
+        """A timer was taken back. When most were, they are looked for and dropped: popping one costs more."""
+        self._forgotten += 1
+        if self._forgotten > FEW and self._forgotten * 2 > len(self._timers):
+            self._timers[:] = [handle for handle in self._timers if handle[3] is not None]
+            heapify(self._timers)
+            self._forgotten = 0
 
     def stop(self) -> None:
         self._is_stopping = True
@@ -105,7 +119,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if not due:
                 due.append(self._next_timer(timers))
             while due:
-                _, _, _, callback, arguments, context = due.popleft()
+                _, _, _, callback, arguments, context, _ = due.popleft()
                 if callback is None:
                     continue
                 try:
@@ -124,6 +138,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         while timers:
             handle = heappop(timers)
             if handle[3] is not None:
+                handle[6] = None
                 self._instant = max(self._instant, handle[0])
                 return handle
+            self._forgotten -= 1
         raise Stuck("nothing is left that could happen, and somebody is waiting")

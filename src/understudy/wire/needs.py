@@ -81,6 +81,7 @@ class Needs:
         "_outline",
         "_reading",
         "_request",
+        "_texts",
         "_tokens",
     )
 
@@ -92,6 +93,7 @@ class Needs:
         self._most_tokens: int | None = None
         self._outline: _Outline | None = None
         self._reading: _Reading | None = None
+        self._texts = _plain_texts(_conversation(request))
         self._tokens: dict[Tokenizer | None, int] = {}
 
     def __repr__(self) -> str:
@@ -146,12 +148,12 @@ class Needs:
 
     def _outlined(self) -> _Outline:
         if self._outline is None:
-            self._outline = _outline(_conversation(self._request))
+            self._outline = _outline(_conversation(self._request), self._texts)
         return self._outline
 
     def _read(self) -> _Reading:
         if self._reading is None:
-            self._reading = _Reading(self._request)
+            self._reading = _Reading(self._request, self._texts)
         return self._reading
 
 
@@ -186,8 +188,8 @@ _PARTS = msgspec.json.Decoder(str | list[_Part])
 _TEXT = _Outline([], False)
 
 
-def _outline(conversation: msgspec.Raw | Sequence[Any]) -> _Outline:
-    if _plain_texts(conversation) and conversation[-1]["role"] != "assistant":
+def _outline(conversation: Any, texts: list[str] | None) -> _Outline:
+    if texts and conversation[-1]["role"] != "assistant":
         return _TEXT
     try:
         if isinstance(conversation, msgspec.Raw):
@@ -234,11 +236,14 @@ class _Reading:
 
     __slots__ = ("_messages", "_texts")
 
-    def __init__(self, request: Request) -> None:
-        fields, conversation = request.fields, _plain(_conversation(request))
-        self._messages = len(conversation) if isinstance(conversation, list | tuple) else 1
-        texts = _plain_texts(conversation)
-        self._texts = list(_texts([conversation])) if texts is None else texts
+    def __init__(self, request: Request, texts: list[str] | None) -> None:
+        fields = request.fields
+        if texts is None:
+            conversation = _plain(_conversation(request))
+            self._messages = len(conversation) if isinstance(conversation, list | tuple) else 1
+            self._texts = list(_texts([conversation]))
+        else:
+            self._messages, self._texts = len(texts), texts
         if fields:
             system = _texts([_plain(fields[name]) for name in _SYSTEM if name in fields])
             self._texts = [*system, *self._texts, *(_json(fields[name]) for name in _AS_JSON if name in fields)]
