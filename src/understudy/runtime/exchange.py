@@ -477,9 +477,10 @@ class Exchange:
         """Of the rate that the backend serves at."""
         evidence = self._attempt.evidence
         assert evidence is not None, "content came, and was not committed"
-        characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
-        for call in chunk.tool_calls:
-            characters += len(call.arguments)
+        characters = len(chunk.text)
+        if chunk.reasoning or chunk.refusal or chunk.tool_calls:
+            characters += len(chunk.reasoning) + len(chunk.refusal)
+            characters += sum(len(call.arguments) for call in chunk.tool_calls)
         evidence.content(self._clock.now(), characters / 4, self._paused)
         self._paused = 0.0
 

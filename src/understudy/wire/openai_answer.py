@@ -114,6 +114,7 @@ class _Body(msgspec.Struct, gc=False):
 
 _BODY = msgspec.json.Decoder(_Body)
 _NO_MESSAGE = _Message()
+_GOOD_REASONS = (None, "stop", "length", "tool_calls")  # those that most answers end with, and none
 _NO_DETAILS = _Details()
 
 
@@ -186,12 +187,20 @@ class Reader:
         return self.read(body, framed(event))
 
     def read(self, body: _Body, raw: bytes) -> list[ChatChunk]:
-        usage = _usage_of(body)
+        usage = None if body.usage is None and body.x_groq is None else _usage_of(body)
         chunks = []
         for position, choice in enumerate(body.choices or ()):
-            if choice is not None:
-                chunks.append(self._read(choice, position, body, usage, raw))
-                usage, raw = None, b""
+            if choice is None:
+                continue
+            index = position if choice.index is None else choice.index
+            reader = self._readers.get(index)
+            if reader is None:
+                reader = self._readers[index] = _ChoiceReader(index)
+            chunk = reader.read(choice, body, usage, raw)
+            if chunk.finish_reason is not None:
+                self._ended(chunk.finish_reason)
+            chunks.append(chunk)
+            usage, raw = None, b""
         return chunks or [
             ChatChunk(
                 usage=usage,
@@ -202,18 +211,9 @@ class Reader:
             )
         ]
 
-    def _read(
-        self, choice: _Choice, position: int, body: _Body, usage: Usage | None, raw: bytes
-    ) -> ChatChunk:
-        index = position if choice.index is None else choice.index
-        reader = self._readers.get(index)
-        if reader is None:
-            reader = self._readers[index] = _ChoiceReader(index)
-        chunk = reader.read(choice, body, usage, raw)
-        if chunk.finish_reason is not None:
-            self.finish_reason = chunk.finish_reason
-            self.finished = sum(reader.finished for reader in self._readers.values()) >= self._asked
-        return chunk
+    def _ended(self, finish_reason: str) -> None:
+        self.finish_reason = finish_reason
+        self.finished = sum([reader.finished for reader in self._readers.values()]) >= self._asked
 
 
 class _ChoiceReader:
@@ -446,10 +446,10 @@ def _error_in(body: _Body, data: bytes, event: str = "message") -> object:
             continue
         if choice.error:
             return choice.error
-        if choice.finish_reason and _is_error(choice.finish_reason):
+        if choice.finish_reason not in _GOOD_REASONS and _is_error(choice.finish_reason):
             return f"finish_reason {choice.finish_reason}"
     return None
 
 
-def _is_error(finish_reason: str) -> bool:
-    return finish_reason.lower().rpartition(":")[2].strip() in ERROR_REASONS
+def _is_error(finish_reason: str | None) -> bool:
+    return (finish_reason or "").lower().rpartition(":")[2].strip() in ERROR_REASONS
