@@ -338,9 +338,10 @@ class Call:
         """Do what the dispatch says; the chunks of an accepted empty answer, or what is left to do: wait."""
         step = dispatch.next_step(self._engine.clock.now())
         self._engine.tell(dispatch)
+        if isinstance(step, Attempt):
+            self._begin_attempt(step, dispatch)
+            return None
         match step:
-            case Attempt():
-                self._begin_attempt(step, dispatch)
             case AcceptEmpty():
                 return self._accept_empty(dispatch)
             case GiveUp(error):
@@ -348,7 +349,6 @@ class Call:
                 raise error
             case _:
                 return step
-        return None
 
     def _came(self, batch: list[ChatChunk] | None, dispatch: Dispatch) -> list[ChatChunk] | None:
         """What goes out now of what has come from whoever runs."""
