@@ -252,7 +252,7 @@ class Backend:
         """The request without state that a backend of this format issued elsewhere."""
         if chat.fields:
             _check_numbers(chat.fields)
-        if not any([_has_state(message) for message in chat.messages]):
+        if not any(map(_has_state, chat.messages)):
             return chat
         ours = self.format.NAME, self.origin
         messages = [readable(one, *ours) if _has_state(one) else one for one in chat.messages]

@@ -1,9 +1,9 @@
 """A call's chunks one by one.
 
-What an asynchronous generator over `Call.next_batch` would do, without what one costs: the event loop registers
-every generator, and resumes it with each chunk.
+What an asynchronous generator over `Call.next_batch` would do, without what one costs: the event loop
+registers every generator, and resumes it with each chunk.
 
-1. The call begins with the first chunk asked for. After its end, an error or `aclose` there is nothing more.
+1. The call begins with the first chunk asked for. After its end, an error or `aclose` nothing more comes.
 2. However it ends, the caller leaves. Dropping the last reference is leaving, in the loop that it was read in.
 3. One reads at a time.
 """

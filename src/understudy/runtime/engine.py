@@ -353,7 +353,8 @@ class Call:
     def _came(self, batch: list[ChatChunk] | None, dispatch: Dispatch) -> list[ChatChunk] | None:
         """What goes out now of what has come from whoever runs."""
         attempt, exchange = self._running, self._exchange
-        assert attempt is not None and exchange is not None
+        assert attempt is not None
+        assert exchange is not None
         if batch is None:
             return None if self._race is not None else self._ended(attempt, exchange, dispatch)
         if self._hold is not None:

@@ -45,7 +45,9 @@ class HttpRequest(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Without headers and body, which hold keys and prompts."""
-        return f"HttpRequest({self.url!r}, connect_timeout={self.connect_timeout!r}, ca_file={self.ca_file!r})"
+        return (
+            f"HttpRequest({self.url!r}, connect_timeout={self.connect_timeout!r}, ca_file={self.ca_file!r})"
+        )
 
 
 class HttpResponse(Protocol):
@@ -107,8 +109,8 @@ class Transport(Protocol):
 class Observer(Protocol):
     """Is told what happened, one fact of `core.events` at a time, in order.
 
-    An observer may name the kinds of facts that it `hears`; it is then told no others. It must not block. What it raises is logged once and goes no further: an observer's failure
-    never reaches a request.
+    It must not block. What it raises is logged once and goes no further: an observer's failure
+    never reaches a request. It may name the kinds of facts that it `hears`, and is told no others then.
     """
 
     def observe(self, event: Any) -> None: ...

@@ -31,8 +31,8 @@ class Stuck(RuntimeError):
 
 
 class _Handle(list[Any]):
-    """A callback that has been asked for: instant, tie, number, callback, arguments, context, and whom to tell
-    if it is taken back while it waits for its instant.
+    """A callback that has been asked for: instant, tie, number, callback, arguments, context, and the loop if
+    that is to be told when it is taken back.
 
     A list, because a heap of lists needs no code of ours to compare them, and because asyncio's own cost more
     than most of what they call.

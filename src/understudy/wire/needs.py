@@ -246,7 +246,11 @@ class _Reading:
             self._messages, self._texts = len(texts), texts
         if fields:
             system = _texts([_plain(fields[name]) for name in _SYSTEM if name in fields])
-            self._texts = [*system, *self._texts, *(_json(fields[name]) for name in _AS_JSON if name in fields)]
+            self._texts = [
+                *system,
+                *self._texts,
+                *(_json(fields[name]) for name in _AS_JSON if name in fields),
+            ]
 
     @property
     def size(self) -> int:

@@ -393,7 +393,9 @@ def _usage_of(body: _Body) -> Usage | None:
     By the format's own rule the total is input plus output; where it is more, reasoning was left out
     of the output (Gemini, xAI) and belongs there.
     """
-    usage = body.usage or (body.x_groq and body.x_groq.usage)
+    usage = body.usage
+    if usage is None and body.x_groq is not None:
+        usage = body.x_groq.usage
     if usage is None:
         return None
     tokens_in = _count(usage.prompt_tokens)
