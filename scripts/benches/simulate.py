@@ -143,7 +143,8 @@ def microseconds(play: Play, requests: int) -> float:
 def calls(play: Play, requests: int) -> float:
     profile = cProfile.Profile()
     tally = profile.runcall(play, requests)
-    return cast(Any, Stats(profile)).total_calls / len(checked(tally))
+    total: int = cast(Any, Stats(profile)).total_calls
+    return total / len(checked(tally))
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ What an asynchronous generator over `Call.next_batch` would do, without what one
 registers every generator, and resumes it with each chunk.
 
 1. The call begins with the first chunk asked for. After its end, an error or `aclose` nothing more comes.
-2. However it ends, the caller leaves. Dropping the last reference is leaving, in the loop that it was read in.
+2. However it ends, the caller leaves. So does who drops the last reference, in the loop that it was read in.
 3. One reads at a time.
 """
 

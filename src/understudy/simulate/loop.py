@@ -18,7 +18,9 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from heapq import heapify, heappop, heappush
-from typing import Any, TypeVarTuple, cast
+from typing import Any, TypeVarTuple
+
+import msgspec
 
 START = 1000.0
 FEW = 64
@@ -30,28 +32,33 @@ class Stuck(RuntimeError):
     """Somebody waits, and nothing will ever happen."""
 
 
-class _Handle(list[Any]):
-    """A callback that has been asked for: instant, tie, number, callback, arguments, context, and the loop if
-    that is to be told when it is taken back.
+class _Handle(msgspec.Struct, order=True):
+    """A callback that has been asked for. Handles are in order of their instants, ties and numbers.
 
-    A list, because a heap of lists needs no code of ours to compare them, and because asyncio's own cost more
-    than most of what they call.
+    A struct, because asyncio's own cost more than most of what they call. `loop` is told when it is taken back
+    before its instant.
     """
 
-    __slots__ = ()
+    instant: float
+    tie: float
+    number: int
+    callback: Callable[..., object] | None
+    arguments: tuple[Any, ...]
+    context: Context | None
+    loop: VirtualLoop | None
 
     def cancel(self) -> None:
-        self[3] = None
-        self[4] = ()
-        loop, self[6] = self[6], None
+        self.callback = None
+        self.arguments = ()
+        loop, self.loop = self.loop, None
         if loop is not None:
             loop.forget_one()
 
     def cancelled(self) -> bool:
-        return self[3] is None
+        return self.callback is None
 
     def when(self) -> float:
-        return cast(float, self[0])
+        return self.instant
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -76,7 +83,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Handle:
-        handle = _Handle((self._instant, 0.0, 0, callback, args, context or copy_context(), None))
+        handle = _Handle(self._instant, 0.0, 0, callback, args, context or copy_context(), None)
         self._due.append(handle)
         return handle  # type: ignore[return-value] # it does all that a Handle promises
 
@@ -91,7 +98,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> TimerHandle:
         self._set = number = self._set + 1
         ties = self._ties
-        handle = _Handle((when, 0.0 if ties is None else ties(), number, callback, args, context, self))
+        handle = _Handle(when, 0.0 if ties is None else ties(), number, callback, args, context, self)
         heappush(self._timers, handle)
         return handle  # type: ignore[return-value]
 
@@ -104,7 +111,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A timer was taken back. When most were, they are looked for and dropped: popping one costs more."""
         self._forgotten += 1
         if self._forgotten > FEW and self._forgotten * 2 > len(self._timers):
-            self._timers[:] = [handle for handle in self._timers if handle[3] is not None]
+            self._timers[:] = [handle for handle in self._timers if handle.callback is not None]
             heapify(self._timers)
             self._forgotten = 0
 
@@ -119,14 +126,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if not due:
                 due.append(self._next_timer(timers))
             while due:
-                _, _, _, callback, arguments, context, _ = due.popleft()
+                handle = due.popleft()
+                callback, context = handle.callback, handle.context
                 if callback is None:
                     continue
                 try:
                     if context is None:
-                        callback(*arguments)
+                        callback(*handle.arguments)
                     else:
-                        context.run(callback, *arguments)
+                        context.run(callback, *handle.arguments)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:
@@ -137,9 +145,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """The next one that still is one, at its instant (rule 1)."""
         while timers:
             handle = heappop(timers)
-            if handle[3] is not None:
-                handle[6] = None
-                self._instant = max(self._instant, handle[0])
+            if handle.callback is not None:
+                handle.loop = None
+                if handle.instant > self._instant:
+                    self._instant = handle.instant
                 return handle
             self._forgotten -= 1
         raise Stuck("nothing is left that could happen, and somebody is waiting")
