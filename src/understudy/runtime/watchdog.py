@@ -68,7 +68,7 @@ class Watchdog:
             self._set_timer(limit)
         cancelling = task.cancelling()
         try:
-            return await awaitable
+            result = await awaitable
         except asyncio.CancelledError:
             if self._take_back(task) and task.cancelling() <= cancelling:
                 raise (Closed if self.closed else LimitPassed) from None
@@ -77,6 +77,7 @@ class Watchdog:
             self._task = None
             if self._fired:
                 self._take_back(task)
+        return result
 
     def close(self) -> bool:
         """End the wait in progress; True if there was one."""
