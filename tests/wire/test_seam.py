@@ -53,7 +53,7 @@ def test_many_pieces_are_the_same_transcript_looked_at_at_any_time() -> None:
     for number in range(3 * MANY):
         transcript.add(said(f"{number} "))
         text += f"{number} "
-        if number % 50 == 0:
+        if number % 100 == 0:
             assert (transcript.text, transcript.id, transcript.model) == (text, "one", "m")
         assert len(transcript._new) <= MANY
     assert transcript.said[0].text == text

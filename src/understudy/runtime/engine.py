@@ -361,7 +361,7 @@ class Call:
             batch = self._hold.take(batch, self._engine.clock.now())
             if not batch:
                 return None
-        return self._hand_on(attempt, batch, dispatch)
+        return batch if attempt is self._speaker else self._hand_on(attempt, batch, dispatch)
 
     async def _next_of_several(
         self, exchange: Exchange, attempt: Attempt, dispatch: Dispatch
