@@ -410,6 +410,7 @@ class TestSuited:
     @pytest.mark.parametrize("facts", [Facts(), SHORT, SILENT, Facts(supports=takes("reasoning"))])
     def test_what_suits_stays_the_same_object(self, facts: Facts) -> None:
         for request in (
+            chat(),
             chat(max_tokens=4096),
             openai(max_tokens=10),
             anthropic(thinking={"type": "adaptive"}),
