@@ -94,7 +94,12 @@ async def test_who_drops_the_last_reference_in_another_thread_leaves_in_the_loop
     left: list[int] = []
     response = house.transport.responses[0]
     close = response.close
-    response.close = lambda: (left.append(threading.get_ident()), close())[1]  # type: ignore[method-assign]
+
+    def closing() -> None:
+        left.append(threading.get_ident())
+        close()
+
+    response.close = closing  # type: ignore[method-assign]
     thread = threading.Thread(target=kept.clear)
     thread.start()
     await asyncio.to_thread(thread.join)

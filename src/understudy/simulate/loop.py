@@ -35,8 +35,8 @@ class Stuck(RuntimeError):
 class _Handle(msgspec.Struct, order=True):
     """A callback that has been asked for. Handles are in order of their instants, ties and numbers.
 
-    A struct, because asyncio's own cost more than most of what they call. `loop` is told when it is taken back
-    before its instant.
+    A struct, because asyncio's own cost more than most of what they call. `loop` is told when one is taken
+    back before its instant.
     """
 
     instant: float
