@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from understudy.errors import AttemptEntry
-from understudy.library.answer import Answer, AnswerParts, Choice, ToolCall
+from understudy.library.answer import MANY, Answer, AnswerParts, Choice, ToolCall
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
 
 
@@ -25,6 +25,17 @@ def test_pieces_are_joined_unchanged_and_the_last_finish_reason_stays() -> None:
     )
     assert (whole.text, whole.reasoning, whole.refusal, whole.finish_reason) == ("To be", "hm", "no", "stop")
     assert str(whole) == "To be"
+
+
+def test_many_pieces_are_the_same_answer_looked_at_at_any_time() -> None:
+    parts, said = AnswerParts(), ""
+    for number in range(3 * MANY):
+        parts.add(ChatChunk(text=f"{number} ", index=0))
+        said += f"{number} "
+        if number % 100 == 0:
+            assert parts.choices()[0].text == said
+        assert len(parts._new) <= MANY
+    assert parts.choices()[0].text == said
 
 
 def test_tool_calls_are_put_together_by_index_also_interleaved() -> None:

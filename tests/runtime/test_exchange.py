@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +44,7 @@ from understudy.errors import (
 )
 from understudy.runtime import exchange
 from understudy.runtime.backend import Request
+from understudy.runtime.exchange import MANY
 from understudy.simulate.scripted_transport import Piece, Reply
 from understudy.wire import anthropic_client, anthropic_messages, openai_client
 from understudy.wire.chat import ChatRequest
@@ -778,6 +781,48 @@ async def test_of_an_answers_pieces_short_ones_count_a_fourth_of_their_letters()
     whole = (await house.play(stream=False)).call.usage
     assert whole is not None
     assert whole.output_tokens == round(estimate(words))
+
+
+async def test_an_answer_of_many_pieces_is_weighed_like_one_of_few() -> None:
+    house = House(stream(*(delta("1234") for _ in range(200)), STOP, DONE))
+    usage = (await house.play()).call.usage
+    assert usage is not None
+    assert usage.output_tokens == 200
+
+
+async def test_pieces_wait_to_be_weighed_in_bounded_numbers() -> None:
+    house = House(stream(*(delta("1234") for _ in range(200)), 60.0))
+    show = await house.play()
+    assert show.call._exchange is not None
+    assert len(show.call._exchange._uncounted) <= MANY
+    await house.clock.advance(60)
+
+
+async def test_an_answer_that_was_moved_is_fetched_where_it_is() -> None:
+    house = House(refusal(307, location="http://a.test/v1/elsewhere"))
+    house.transport._scripts["http://a.test/v1/elsewhere"] = deque([speech("Hello")])
+    assert (await house.play()).text == "Hello"
+    assert [request.url for request in house.transport.requests] == [
+        "http://a.test/v1/chat/completions",
+        "http://a.test/v1/elsewhere",
+    ]
+    assert house.transport.requests[1].body == house.transport.requests[0].body
+    house.check()
+
+
+async def test_a_compressed_stream_is_read_as_it_comes() -> None:
+    zipped = gzip.compress(delta("Hello") + delta(" there", finish="stop"))
+    pieces = [zipped[:4], zipped[4:]]  # of the first nothing can be decoded yet
+    house = House(Reply(headers={"content-encoding": "gzip"}, pieces=pieces))
+    show = await house.play()
+    assert (show.text, show.outcomes) == ("Hello there", [("a", "success")])
+
+
+async def test_a_compressed_stream_that_is_cut_short_is_no_whole_answer() -> None:
+    zipped = gzip.compress(delta("Hello") + b": " + os.urandom(4096).hex().encode() + b"\n\n")
+    house = House(Reply(headers={"content-encoding": "gzip"}, pieces=[zipped[:-2000]]))
+    show = await house.play()
+    assert show.outcomes == [("a", "protocol")]
 
 
 def sent(house: House, position: int = -1) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from understudy.core.events import ProbeSettled
+from understudy.core.events import BreakerClosed, Event, ProbeSettled
 from understudy.runtime.fan_out import FanOut
 
 
@@ -33,3 +33,15 @@ def test_a_broken_observer_is_logged_once_and_the_others_hear_everything(
         FanOut([Broken(), listener]).tell(events)
     assert listener.heard == events
     assert [record.message.split(" failed")[0][:8] for record in caplog.records] == ["observer"]
+
+
+class Choosy(Listener):
+    hears: frozenset[type[Event]] = frozenset((BreakerClosed,))
+
+
+def test_who_says_what_it_hears_is_told_no_others() -> None:
+    choosy, listener = Choosy(), Listener()
+    events = [ProbeSettled(1.0, 1, "a"), BreakerClosed(2.0, 1, "a"), ProbeSettled(3.0, 1, "a")]
+    FanOut([choosy, listener]).tell(events)
+    assert choosy.heard == [events[1]]
+    assert listener.heard == events

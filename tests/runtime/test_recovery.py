@@ -409,6 +409,12 @@ class TestRace:
         assert evening.members[0].metrics.input_tokens > 0
         evening.check()
 
+    async def test_what_the_loser_had_said_is_estimated_too(self) -> None:
+        evening = self.racing(stream(delta("    "), 9.0, delta("x")), stream(delta("Hi"), STOP, DONE))
+        await evening.play(1.0)
+        assert evening.members[0].metrics.output_tokens == 1
+        evening.check()
+
     async def test_one_that_was_begun_to_be_billed_is_billed_so(self) -> None:
         evening = self.racing(stream(USAGE, 9.0, delta("x")), stream(delta("Hi"), STOP, DONE))
         await evening.play(1.0)

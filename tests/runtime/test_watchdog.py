@@ -120,6 +120,7 @@ async def test_a_limit_leaves_no_cancellation_behind_when_the_wait_swallows_it()
         try:
             return await never()
         except asyncio.CancelledError:
+            await asyncio.sleep(0)
             return "stubborn"
 
     async def guarded() -> tuple[str, int]:

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.simulate.chaos import SEED, SEEDS, Trial, seeds, violations
 from understudy.core.budget import Budget
@@ -88,13 +89,13 @@ def repeating(backend: ModelledBackend) -> None:
     def change(reply: Reply) -> Reply:
         if len(reply.pieces) < 3 or reply.status != 200:
             return reply
-        return reply._replace(pieces=(*reply.pieces[:2], *reply.pieces[1:]))
+        return replace(reply, pieces=(*reply.pieces[:2], *reply.pieces[1:]))
 
     replies(backend, change)
 
 
 def for_ever_down(backend: ModelledBackend) -> None:
-    replies(backend, lambda reply: reply._replace(status=503))
+    replies(backend, lambda reply: replace(reply, status=503))
 
 
 def leaking(backend: ModelledBackend) -> None:

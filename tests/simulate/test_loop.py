@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from understudy.simulate.loop import Stuck, VirtualLoop
+from understudy.simulate.loop import FEW, Stuck, VirtualLoop
 
 
 @pytest.fixture
@@ -85,6 +85,40 @@ def test_a_cancelled_callback_does_not_run(loop: VirtualLoop) -> None:
 
     loop.run_until_complete(play())
     assert heard == []
+
+
+def test_timers_that_were_taken_back_do_not_pile_up_and_the_others_ring_in_their_order(
+    loop: VirtualLoop,
+) -> None:
+    heard: list[int] = []
+
+    async def play() -> None:
+        timers = [loop.call_later(1 + number % 7, heard.append, number) for number in range(1000)]
+        for number, timer in enumerate(timers):
+            if number % 10:
+                timer.cancel()
+                timer.cancel()
+        assert len(loop._timers) < 2 * 100 + FEW
+        await asyncio.sleep(10)
+
+    loop.run_until_complete(play())
+    assert heard == sorted(range(0, 1000, 10), key=lambda number: (number % 7, number))
+
+
+def test_a_timer_that_has_rung_is_not_taken_back_any_more(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        rung = [loop.call_later(1, int) for _ in range(200)]
+        waiting = loop.call_later(5, int)
+        await asyncio.sleep(2)
+        for timer in rung:
+            timer.cancel()
+        assert loop._forgotten == 0
+        waiting.cancel()
+        assert loop._forgotten == 1
+        await asyncio.sleep(9)
+        assert loop._forgotten == 0
+
+    loop.run_until_complete(play())
 
 
 def test_a_timer_in_the_past_does_not_turn_time_back(loop: VirtualLoop) -> None:

@@ -221,7 +221,7 @@ def test_a_task_that_is_left_behind_is_a_bug() -> None:
 def test_a_crowd_shows_how_large_it_is() -> None:
     loop = VirtualLoop()
     crowd = Crowd(Traffic(), Balancer(pair().pool), loop, seed=1, positions={})
-    assert repr(crowd) == "<Crowd, 0 requests begun, 0 callers there>"
+    assert repr(crowd) == "<Crowd, 0 requests begun, 0 callers>"
     loop.close()
 
 

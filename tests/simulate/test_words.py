@@ -6,6 +6,7 @@ from types import ModuleType
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from understudy.core.outcome import Failure
 from understudy.errors import FailureKind
@@ -71,7 +72,7 @@ def test_a_unary_answer_is_read(words: Words, wire: ModuleType) -> None:
 
 @pytest.mark.parametrize(("words", "wire"), FORMATS)
 def test_an_answer_cut_by_its_limit_says_so(words: Words, wire: ModuleType) -> None:
-    (chunk,) = wire.decode_unary(words.whole(SPOKEN._replace(is_cut=True), "abc"), 1, rules=(), secrets=())
+    (chunk,) = wire.decode_unary(words.whole(replace(SPOKEN, is_cut=True), "abc"), 1, rules=(), secrets=())
     assert chunk.finish_reason == "length"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -260,6 +261,19 @@ class TestTokens:
             needs = Needs(request)
             assert all(needs.prompt_tokens(family) <= needs.most_tokens for family in Tokenizer)
 
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text(max_size=30)),
+            max_size=5,
+        )
+    )
+    def test_the_short_way_for_plain_texts_tells_the_same(self, said: list[tuple[str, str]]) -> None:
+        plain = [{"role": role, "content": text} for role, text in said]
+        short, long = Needs(chat(*plain)), Needs(chat(*map(MappingProxyType, plain)))
+        assert short.features == long.features
+        assert short.most_tokens == long.most_tokens
+        assert short.prompt_tokens() == long.prompt_tokens()
+
     def test_the_most_is_told_by_the_bytes_alone(self) -> None:
         request = openai(messages=parts(IMAGE_URL), tools=[{}], temperature=1)
         size = len(request.fields["messages"]) + len(request.fields["tools"])
@@ -396,6 +410,7 @@ class TestSuited:
     @pytest.mark.parametrize("facts", [Facts(), SHORT, SILENT, Facts(supports=takes("reasoning"))])
     def test_what_suits_stays_the_same_object(self, facts: Facts) -> None:
         for request in (
+            chat(),
             chat(max_tokens=4096),
             openai(max_tokens=10),
             anthropic(thinking={"type": "adaptive"}),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from understudy.faults import TEXT, TOKENS
 from understudy.wire.chat import ChatChunk, ToolCallDelta, Usage
-from understudy.wire.seam import OVERLAP, Mismatch, Seam, Transcript, cut
+from understudy.wire.seam import MANY, OVERLAP, Mismatch, Seam, Transcript, cut
 from understudy.wire.state import ProviderState
 
 STOP = ChatChunk(finish_reason="stop")
@@ -46,6 +46,17 @@ def spliced(seam: Seam, chunks: Sequence[ChatChunk]) -> tuple[list[ChatChunk], b
 
 def texts(chunks: Sequence[ChatChunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
+
+
+def test_many_pieces_are_the_same_transcript_looked_at_at_any_time() -> None:
+    transcript, text = Transcript(), ""
+    for number in range(3 * MANY):
+        transcript.add(said(f"{number} "))
+        text += f"{number} "
+        if number % 100 == 0:
+            assert (transcript.text, transcript.id, transcript.model) == (text, "one", "m")
+        assert len(transcript._new) <= MANY
+    assert transcript.said[0].text == text
 
 
 class TestReplay:

@@ -9,6 +9,8 @@ from understudy.core import cost
 from understudy.errors import TrailEntry
 from understudy.wire.chat import ChatChunk, Usage
 
+MANY = 64  # chunks that are kept whole until they are looked at
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -129,19 +131,28 @@ class _Parts:
 
 
 class AnswerParts:
-    """The choices of an answer while its chunks come in."""
+    """The choices of an answer while its chunks come in, which are looked at many at a time."""
 
-    __slots__ = ("_choices",)
+    __slots__ = ("_choices", "_new")
 
     def __init__(self) -> None:
+        self._new: list[ChatChunk] = []
         self._choices: dict[int, _Parts] = {}
 
     def add(self, chunk: ChatChunk) -> None:
-        parts = self._choices.get(chunk.index)
-        if parts is None:
-            parts = self._choices[chunk.index] = _Parts()
-        parts.add(chunk)
+        self._new.append(chunk)
+        if len(self._new) > MANY:
+            self._read()
+
+    def _read(self) -> None:
+        for chunk in self._new:
+            parts = self._choices.get(chunk.index)
+            if parts is None:
+                parts = self._choices[chunk.index] = _Parts()
+            parts.add(chunk)
+        self._new.clear()
 
     def choices(self) -> tuple[Choice, ...]:
         """By index; at least one, if only an empty one."""
+        self._read()
         return tuple(parts.choice(index) for index, parts in sorted(self._choices.items())) or (Choice(0),)

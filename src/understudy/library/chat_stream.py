@@ -6,11 +6,12 @@ from types import TracebackType
 
 from understudy.errors import TrailEntry
 from understudy.library.answer import Answer, AnswerParts, ToolCall
+from understudy.runtime.chunks import Chunks
 from understudy.runtime.engine import Call
 from understudy.wire.chat import ChatChunk, Usage
 
 
-class ChatStream:
+class ChatStream(Chunks):
     """An asynchronous iterator of `ChatChunk`; also a context manager that closes for sure.
 
     The request begins with the first chunk asked for. Iterating raises `RequestError`: before the first
@@ -19,18 +20,11 @@ class ChatStream:
     """
 
     def __init__(self, call: Call) -> None:
-        self._call = call
-        self._chunks = call.chunks()
+        super().__init__(call)
         self._parts = AnswerParts()
 
-    def __repr__(self) -> str:
-        return f"<ChatStream {self._call!r}>"
-
-    def __aiter__(self) -> ChatStream:
-        return self
-
     async def __anext__(self) -> ChatChunk:
-        chunk = await self._chunks.__anext__()
+        chunk = self._ready.pop() if self._ready else await self._first_of_next()
         self._parts.add(chunk)
         return chunk
 
@@ -44,10 +38,6 @@ class ChatStream:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-    async def aclose(self) -> None:
-        """Stop; the backend sees its connection close. Idempotent."""
-        await self._chunks.aclose()
 
     async def answer(self) -> Answer:
         """Read to the end and put the whole answer together."""

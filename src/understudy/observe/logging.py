@@ -183,6 +183,8 @@ _LINES: dict[type[Event], Callable[[Any], None]] = {
 class LoggingObserver:
     """Writes each event as its log line; events without a line are passed over."""
 
+    hears = frozenset(_LINES)
+
     def observe(self, event: Event) -> None:
         write = _LINES.get(type(event))
         if write is not None:

@@ -22,6 +22,10 @@ Request = ChatRequest | ClientRequest
 """In neutral words, or in those of the client it came from."""
 
 
+_OUR_WORDS = "openai"  # the format that leaves no neutral word out, because they are its own
+_MAPPING = (dict, Mapping)  # nearly all are the first, which is found out faster
+
+
 class UnwritableRequest(Exception):
     """The request holds what the wire format cannot say. `param` names the client's field, if it is known."""
 
@@ -182,7 +186,7 @@ class Backend:
         cannot.
         """
         body = self._written(request, stream)
-        unwanted = self.unwanted.union(besides)
+        unwanted = self.unwanted.union(besides) if besides else self.unwanted
         return without(body, unwanted) if unwanted else (body, ())
 
     def refuses(self, names: Collection[str]) -> None:
@@ -208,6 +212,8 @@ class Backend:
             return native.left_out_native(request.fields)
         try:
             untold = request.left_out if isinstance(request, ClientRequest) else ()
+            if self.format.NAME == _OUR_WORDS:
+                return untold
             chat = self._readable(_neutral(request))
             return (*untold, *self.format.left_out(chat, self._defaults(chat)))
         except (BadRequest, TypeError, ValueError):
@@ -244,7 +250,8 @@ class Backend:
 
     def _readable(self, chat: ChatRequest) -> ChatRequest:
         """The request without state that a backend of this format issued elsewhere."""
-        _check_numbers(chat.fields)
+        if chat.fields:
+            _check_numbers(chat.fields)
         if not any(map(_has_state, chat.messages)):
             return chat
         ours = self.format.NAME, self.origin
@@ -289,7 +296,7 @@ def _check_numbers(fields: Mapping[str, Any]) -> None:
 
 
 def _has_state(message: object) -> bool:
-    return isinstance(message, Mapping) and FIELD in message
+    return isinstance(message, _MAPPING) and FIELD in message
 
 
 def _origin(base_url: str) -> str:

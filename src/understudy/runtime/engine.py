@@ -12,7 +12,7 @@ so that it can show signs of life.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.cost import NOTHING_KNOWN, Bill
@@ -28,6 +28,7 @@ from understudy.errors import (
     TrailEntry,
 )
 from understudy.runtime.backend import Backend, Request
+from understudy.runtime.chunks import Chunks
 from understudy.runtime.exchange import Exchange
 from understudy.runtime.fan_out import FanOut
 from understudy.runtime.hold import Hold
@@ -44,6 +45,7 @@ from understudy.wire.needs import Needs
 from understudy.wire.seam import Said
 
 AWAKE = 5.0
+_AWAITED = (Wait, NeedLease, NeedRoom)
 _TURNS = 10
 
 
@@ -318,19 +320,14 @@ class Call:
         paused = 0.0 if self._pausing_since is None else now - self._pausing_since
         return now - began - away - self._paused - paused
 
-    async def chunks(self) -> AsyncGenerator[ChatChunk, None]:
+    def chunks(self) -> Chunks:
         """The answer as it arrives; raises `RequestError` where there is none, or no whole one."""
-        try:
-            while (batch := await self.next_batch()) is not None:
-                for chunk in batch:
-                    yield chunk
-        finally:
-            self.leave()
+        return Chunks(self)
 
     async def next_batch(self) -> list[ChatChunk] | None:
         """What has arrived of the answer, None at its end; empty if nothing has for some time.
 
-        Raises what `chunks` does.
+        Raises what `chunks` does. All in one: whatever awaits here is resumed with each piece of each answer.
         """
         dispatch = self._dispatch
         if dispatch is None:
@@ -338,11 +335,30 @@ class Call:
         if self._vigil is not None:
             self._waits_since = self._engine.clock.now()
         try:
-            while (batch := await self._next(dispatch)) is not None:
-                if not batch:
+            while not self._answered:
+                if self._watchdog.closed:
+                    raise Closed
+                if self._running is None:
+                    batch = self._step(dispatch)
+                    if isinstance(batch, _AWAITED):
+                        batch = await self._put_off(batch, dispatch)
+                else:
+                    assert self._exchange is not None
+                    try:
+                        if self._vigil is None and self._race is None:
+                            batch = await self._exchange.next_batch()
+                        else:
+                            batch = await self._next_of_several(self._exchange, self._running, dispatch)
+                    except Closed:
+                        raise
+                    except NotYet:
+                        batch = self._hand_on(self._running, self._ripe(), dispatch)
+                    except Exception as bug:
+                        raise self._report(bug, self._running, dispatch) from bug
+                    else:
+                        batch = self._came(batch, dispatch)
+                if batch is not None and (not batch or (batch := self._shown(batch))):
                     return batch
-                if shown := self._shown(batch):
-                    return shown
         except Closed:
             closed = BalancerClosed("the balancer was closed while the request ran")
             self._complete(closed)
@@ -371,35 +387,27 @@ class Call:
 
     # The loop
 
-    async def _next(self, dispatch: Dispatch) -> list[ChatChunk] | None:
-        """The next chunks to hand on, from whichever backend; None once the request is answered."""
-        while not self._answered:
-            if self._watchdog.closed:
-                raise Closed
-            if self._running is None:
-                batch = await self._step(dispatch)
-            else:
-                batch = await self._next_batch(self._running, dispatch)
-            if batch is not None:
-                return batch
-        return None
-
-    async def _step(self, dispatch: Dispatch) -> list[ChatChunk] | None:
-        """Do what the dispatch says; the chunks of an accepted empty answer, else None."""
+    def _step(self, dispatch: Dispatch) -> list[ChatChunk] | Wait | Need | None:
+        """Do what the dispatch says; the chunks of an accepted empty answer, or what has to be awaited."""
         step = dispatch.next_step(self._engine.clock.now())
         self._engine.tell(dispatch)
+        if isinstance(step, Attempt):
+            self._begin_attempt(step, dispatch)
+            return None
         match step:
-            case Attempt():
-                self._begin_attempt(step, dispatch)
             case AcceptEmpty():
                 return self._accept_empty(dispatch)
             case GiveUp(error):
                 dispatch.failed(self._engine.clock.now())
                 raise error
-            case NeedLease() | NeedRoom():
-                await self._ask_others(step, dispatch, self._watchdog)
             case _:
-                return await self._pause(step, dispatch.request)
+                return step
+
+    async def _put_off(self, step: Wait | Need, dispatch: Dispatch) -> list[ChatChunk] | None:
+        """Before the next step: wait, or ask the others."""
+        if isinstance(step, Wait):
+            return await self._pause(step, dispatch.request)
+        await self._ask_others(step, dispatch, self._watchdog)
         return None
 
     async def _ask_others(self, need: Need, dispatch: Dispatch, watchdog: Watchdog) -> None:
@@ -420,33 +428,29 @@ class Call:
         finally:
             sharing.end(need, asking)
 
-    async def _next_batch(self, attempt: Attempt, dispatch: Dispatch) -> list[ChatChunk] | None:
-        exchange = self._exchange
+    def _came(self, batch: list[ChatChunk] | None, dispatch: Dispatch) -> list[ChatChunk] | None:
+        """What goes out now of what has come from whoever runs."""
+        attempt, exchange = self._running, self._exchange
+        assert attempt is not None
         assert exchange is not None
-        try:
-            if self._race is not None:
-                runner, batch = await self._run(self._race, dispatch)
-                attempt, exchange = runner.attempt, runner.exchange
-            elif self._vigil is None:
-                batch = await exchange.next_batch()
-            else:
-                batch = await self._wait_in_pieces(self._vigil, exchange, attempt)
-        except Closed:
-            raise
-        except NotYet:
-            return self._hand_on(attempt, self._ripe(), dispatch)
-        except Exception as bug:
-            self._report(bug, self._running or attempt, dispatch)
-            raise InternalError(f"a bug of Understudy while asking {self.backend}: {bug!r}") from bug
         if batch is None:
             return None if self._race is not None else self._ended(attempt, exchange, dispatch)
         if self._hold is not None:
             batch = self._hold.take(batch, self._engine.clock.now())
             if not batch:
                 return None
-        return self._hand_on(attempt, batch, dispatch)
+        return batch if attempt is self._speaker else self._hand_on(attempt, batch, dispatch)
 
-    async def _run(self, race: Race, dispatch: Dispatch) -> tuple[Runner, list[ChatChunk] | None]:
+    async def _next_of_several(
+        self, exchange: Exchange, attempt: Attempt, dispatch: Dispatch
+    ) -> list[ChatChunk] | None:
+        """There are three cases: a race, a vigil that may be cut short, none that could be."""
+        if self._race is not None:
+            return await self._run(self._race, dispatch)
+        assert self._vigil is not None
+        return await self._wait_in_pieces(self._vigil, exchange, attempt)
+
+    async def _run(self, race: Race, dispatch: Dispatch) -> list[ChatChunk] | None:
         """The next runner that has come to something. When one has spoken, or none is left, it is over."""
         while (come := await race.next()) is None:
             await self._let_another_join(race, dispatch)
@@ -458,7 +462,7 @@ class Call:
             race.leave(lost=True)
             self._race = None
             self._is_run_by(runner)
-        return runner, batch
+        return batch
 
     async def _let_another_join(self, race: Race, dispatch: Dispatch) -> None:
         race.late_at = None
@@ -521,10 +525,11 @@ class Call:
             self._engine.tell(dispatch)
         self._speaker = attempt
 
-    def _report(self, bug: Exception, attempt: Attempt, dispatch: Dispatch) -> None:
+    def _report(self, bug: Exception, attempt: Attempt, dispatch: Dispatch) -> InternalError:
         now = self._engine.clock.now()
         dispatch.settle(attempt, Failure(FailureKind.INTERNAL, f"internal error: {bug!r}"), now)
         dispatch.failed(now)
+        return InternalError(f"a bug of Understudy while asking {self.backend}: {bug!r}")
 
     def _begin_attempt(self, attempt: Attempt, dispatch: Dispatch) -> None:
         engine = self._engine
@@ -613,7 +618,10 @@ class Call:
             self._engine.tracing.failed(self._dispatch.request, error)
 
     def _shown(self, batch: list[ChatChunk]) -> list[ChatChunk]:
-        shown = [chunk for chunk in batch if chunk.usage is None or not self._hidden(chunk)]
+        shown = batch
+        for chunk in batch:
+            if chunk.usage is not None and self._hidden(chunk):
+                shown = [one for one in shown if one is not chunk]
         if self._recovers or self._keeps_text:
             self._told.add(shown)
         return shown

@@ -29,8 +29,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,7 +48,7 @@ from understudy.errors import (
 from understudy.runtime.backend import Backend, Request, StreamDecoder, UnwritableRequest
 from understudy.runtime.body import ContentDecoder
 from understudy.runtime.ports import Clock, HttpRequest, HttpResponse, Transport
-from understudy.runtime.redirect import send_following
+from understudy.runtime.redirect import MOVED, follow
 from understudy.runtime.watchdog import LimitPassed, Watchdog
 from understudy.wire.chat import ChatChunk, Usage, estimate_tokens
 from understudy.wire.needs import Needs, suited
@@ -65,7 +65,11 @@ ERROR_BODY_SECONDS = 2.0
 LINGER = 1.0
 REPAIRS = 4
 SHORT = 100
+MANY = 64
 LOST = Abandoned("another backend was faster", lost=True)
+GONE = Abandoned()
+SUCCESS = Success()
+NOTHING: frozenset[str] = frozenset()
 
 
 class Progress(Protocol):
@@ -100,6 +104,7 @@ class Exchange:
         "_response",
         "_seam",
         "_transport",
+        "_uncounted",
         "_visible_reasoning",
         "_waited",
         "_watchdog",
@@ -143,6 +148,7 @@ class Exchange:
         self._content: ContentDecoder | None = None
         self._decoder: StreamDecoder | None = None
         self._characters = 0
+        self._uncounted: list[ChatChunk] = []  # pieces of the answer that were not looked at yet
         self._looked_at = 0.0  # tokens of those pieces of the answer that were looked at
         self._visible_reasoning = False
         self._waited = 0.0
@@ -161,20 +167,29 @@ class Exchange:
 
     async def next_batch(self) -> list[ChatChunk] | None:
         """The chunks that are ready, or None once the attempt has ended and been settled."""
-        if self._attempt.outcome is not None:
+        attempt, batch = self._attempt, None
+        if attempt.outcome is not None:
             return None
         if self._overdue is not None:
             return self._ended(self._overdue)
         if self._idle_since is not None:
             self._paused += self._clock.now() - self._idle_since
         try:
-            batch = await (self._open_and_read() if self._response is None else self._read_stream())
-            while batch is None and self._attempt.outcome is None:
-                batch = await self._open_and_read()
+            while not batch and attempt.outcome is None:
+                if self._response is None:
+                    batch = await self._open()
+                elif not attempt.stream:
+                    batch = await self._read_unary(self._response)
+                elif self._decoder is None:
+                    batch = await self._read_first(self._response)
+                else:
+                    began = self._clock.now()
+                    data = await self._read(self._response, self._stream_limit(began))
+                    batch = self._take(data, self._clock.now() - began)
         except (LimitPassed, TransportError) as error:
             batch = self._broke_off(error)
         self._idle_since = self._clock.now()
-        return batch
+        return batch or None
 
     def abandon(self, *, lost: bool = False) -> None:
         """The caller is gone, or done: let go of the connection, settle what has not ended. Idempotent.
@@ -183,24 +198,28 @@ class Exchange:
         """
         if lost and self.usage is None:
             self.usage = self._estimated_usage()
-        self._end(self._overdue or (LOST if lost else Abandoned()))
+        self._end(self._overdue or (LOST if lost else GONE))
 
     # The head
 
-    async def _open_and_read(self) -> list[ChatChunk] | None:
-        """None if the attempt has ended, or is to be made again."""
+    async def _open(self) -> list[ChatChunk] | None:
+        """Send. None: the body is to be read, or the attempt has ended or is to be made again."""
         try:
             self._note_left_out(self._backend.left_out(self._request))
-            response = await self._send_once()
+            request = self._written()
         except UnwritableRequest as error:
             return self._ended(Failure(FailureKind.UNFIT, str(error), param=error.param))
+        limit = self._first_limit()
+        response = await self._watchdog.guard(self._transport.send(request), limit)
+        if response.status in MOVED:
+            response = await self._watchdog.guard(follow(self._transport, request, response), limit)
+        self._response = response
+        self._attempt.status = response.status
+        self._attempt.reconnected = self._attempt.reconnected or response.reconnected
         if not 200 <= response.status < 300 or response.status in (204, 205):
             return self._refused(await self._refusal(response))
-        if self._refused_always:
-            self._backend.refuses(self._refused_always)
-        self._note_limits(response)
-        self._content = ContentDecoder(response.headers.get("content-encoding"))
-        return await (self._read_first(response) if self._attempt.stream else self._read_unary(response))
+        self._note_head(response)
+        return None
 
     def _refused(self, failure: Failure) -> list[ChatChunk] | None:
         """`_ended`, unless what was refused can be left out (rule 7)."""
@@ -224,11 +243,13 @@ class Exchange:
             return stateless is not None
         return field in self._body({field})[1]
 
-    def _body(self, besides: Iterable[str] = ()) -> tuple[bytes, tuple[str, ...]]:
-        unwanted = {*self._repairs, *besides} - {FIELD}
+    def _body(self, besides: Collection[str] = ()) -> tuple[bytes, tuple[str, ...]]:
+        unwanted = {*self._repairs, *besides} - {FIELD} if self._repairs or besides else NOTHING
         return self._backend.encode(self._request, stream=self._attempt.stream, besides=unwanted)
 
-    def _note_left_out(self, names: Iterable[str]) -> None:
+    def _note_left_out(self, names: Sequence[str]) -> None:
+        if not names:
+            return
         told = UNNAMED.union(self._repairs)
         more = (name for name in names if name not in told)
         self._attempt.left_out = tuple(dict.fromkeys((*self._attempt.left_out, *more)))
@@ -239,33 +260,32 @@ class Exchange:
         self._response.close()
         self._response = self._content = self._decoder = None
         self._characters, self._looked_at, self._visible_reasoning = 0, 0.0, False
-        self.held, self.usage, self.model, self.finish_reason = [], None, None, None
+        self._uncounted, self.held, self.usage, self.model, self.finish_reason = [], [], None, None, None
 
-    async def _send_once(self) -> HttpResponse:
+    def _written(self) -> HttpRequest:
         attempt, backend = self._attempt, self._backend
         body, unwanted = self._body()
         self._note_left_out(unwanted)
         headers = backend.headers_for(self._request)
         if self.trace_headers:
             headers = {**headers, **self.trace_headers}
-        request = HttpRequest(
+        return HttpRequest(
             url=backend.url_for(stream=attempt.stream),
             headers=headers,
             body=body,
             connect_timeout=attempt.settings.timeouts.connect,
             ca_file=backend.ca_file,
         )
-        response = await self._watchdog.guard(send_following(self._transport, request), self._first_limit())
-        self._response = response
-        attempt.status = response.status
-        attempt.reconnected = attempt.reconnected or response.reconnected
-        return response
 
-    def _note_limits(self, response: HttpResponse) -> None:
-        """Rule 12."""
+    def _note_head(self, response: HttpResponse) -> None:
+        """Rules 7 and 12, and how the body is encoded."""
+        if self._refused_always:
+            self._backend.refuses(self._refused_always)
         seconds = exhausted_for(response.headers, wall=self._clock.wall())
         if seconds is not None:
             self._attempt.member.exhaust(self._clock.now(), seconds)
+        encoding = response.headers.get("content-encoding")
+        self._content = ContentDecoder(encoding) if encoding else None
 
     async def _refusal(self, response: HttpResponse) -> Failure:
         body = await self._error_body(response)
@@ -336,7 +356,7 @@ class Exchange:
             batch = self._spliced(batch, self._seam)
         if self._overdue is not None:
             return self._end_after(batch)
-        self._end(Success())
+        self._end(SUCCESS)
         return batch
 
     # The body of a stream
@@ -355,24 +375,14 @@ class Exchange:
             rules=self._attempt.settings.error_rules,
             secrets=self._backend.secrets,
         )
-        return self._take(first) or await self._read_stream()
-
-    async def _read_stream(self) -> list[ChatChunk] | None:
-        """Read until there is something to hand out, or the stream has ended."""
-        while self._attempt.outcome is None and self._response is not None:
-            began = self._clock.now()
-            data = await self._read(self._response, self._stream_limit(began))
-            batch = self._take(data, waited=self._clock.now() - began)
-            if batch:
-                return batch
-        return None
+        return self._take(first)
 
     def _take(self, data: bytes, waited: float = 0.0) -> list[ChatChunk] | None:
         """Decode what came; None if it holds nothing to hand out yet."""
         decoder = self._decoder
         assert decoder is not None
         if not data:
-            return self._finish()
+            return self._finish(self._end_of_stream())
         items = decoder.feed(data)
         self._attempt.malformed_events = decoder.malformed
         self._waited = 0.0 if items else self._waited + waited
@@ -389,18 +399,17 @@ class Exchange:
         if self._marker_at is None and decoder.finished:
             self._marker_at = self._clock.now()
         if decoder.done:
-            self._overdue = self._failure_of_end()
-            return self._end_after(ready) if self._overdue else ready + (self._finish() or [])
+            outcome = self._end_of_stream()
+            if isinstance(outcome, Failure):
+                self._overdue = outcome
+                return self._end_after(ready)
+            return ready + self._finish(outcome)
         return ready
 
     def _end_after(self, ready: list[ChatChunk]) -> list[ChatChunk] | None:
         """Rule 10."""
         assert self._overdue is not None
         return ready or self._ended(self._overdue)
-
-    def _failure_of_end(self) -> Failure | None:
-        outcome = self._end_of_stream()
-        return outcome if isinstance(outcome, Failure) else None
 
     def _chunk(self, chunk: ChatChunk, ready: list[ChatChunk]) -> None:
         """Hold it back, or hand out what is new in it (rule 9), with what was held."""
@@ -441,8 +450,10 @@ class Exchange:
     def _note(self, chunk: ChatChunk) -> None:
         if chunk.usage is not None:
             self.usage = chunk.usage
-        else:
-            self._estimate(chunk)
+        elif self.usage is None:
+            self._uncounted.append(chunk)
+            if len(self._uncounted) > MANY:
+                self._estimate()
         if chunk.reasoning:
             self._visible_reasoning = True
         if chunk.model is not None:
@@ -450,14 +461,15 @@ class Exchange:
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
 
-    def _estimate(self, chunk: ChatChunk) -> None:
-        if chunk.text:
+    def _estimate(self) -> None:
+        """Many at a time, or once it is clear that nobody counts them."""
+        for chunk in self._uncounted:
             self._weigh(chunk.text)
-        if chunk.reasoning or chunk.refusal:
             self._weigh(chunk.reasoning + chunk.refusal)
-        for call in chunk.tool_calls:
-            self._weigh(call.arguments)
-            self._weigh(call.name or "")
+            for call in chunk.tool_calls:
+                self._weigh(call.arguments)
+                self._weigh(call.name or "")
+        self._uncounted.clear()
 
     def _weigh(self, text: str) -> None:
         """Rule 11."""
@@ -470,9 +482,10 @@ class Exchange:
         """Of the rate that the backend serves at."""
         evidence = self._attempt.evidence
         assert evidence is not None, "content came, and was not committed"
-        characters = len(chunk.text) + len(chunk.reasoning) + len(chunk.refusal)
-        for call in chunk.tool_calls:
-            characters += len(call.arguments)
+        characters = len(chunk.text)
+        if chunk.reasoning or chunk.refusal or chunk.tool_calls:
+            characters += len(chunk.reasoning) + len(chunk.refusal)
+            characters += sum(len(call.arguments) for call in chunk.tool_calls)
         evidence.content(self._clock.now(), characters / 4, self._paused)
         self._paused = 0.0
 
@@ -493,17 +506,17 @@ class Exchange:
         self._end(outcome)
         return None
 
-    def _finish(self) -> list[ChatChunk] | None:
+    def _finish(self, outcome: Outcome) -> list[ChatChunk]:
         """The stream is over. An answer that is rightly without content goes out now."""
-        outcome = self._end_of_stream()
-        batch = self._commit() if self._attempt.committed_at is None and outcome == Success() else None
+        is_due = self._attempt.committed_at is None and outcome == SUCCESS
+        batch = self._commit() if is_due else []
         self._end(outcome)
         return batch
 
     def _broke_off(self, error: LimitPassed | TransportError) -> list[ChatChunk] | None:
         """After the marker nothing can go wrong any more (rule 3)."""
         if self._marker_at is not None:
-            return self._finish()
+            return self._finish(self._end_of_stream())
         if isinstance(error, LimitPassed):
             return self._ended(self._limit_outcome())
         return self._ended(self._transport_outcome(error))
@@ -514,10 +527,10 @@ class Exchange:
         committed = self._attempt.committed_at is not None
         if decoder is not None and decoder.finished:
             if committed:
-                return Success()
+                return SUCCESS
             if self._empty():
                 return self._empty_failure(terminal=True)
-            return Success()
+            return SUCCESS
         if committed:
             return Failure(FailureKind.TRUNCATED, "the stream ended without a finish_reason")
         if decoder is not None and decoder.malformed:
@@ -565,13 +578,20 @@ class Exchange:
 
     # Reading
 
-    async def _read(self, response: HttpResponse, limit: float) -> bytes:
-        """The next decoded bytes; ``b""`` at the proper end of the body."""
-        assert self._content is not None
+    def _read(self, response: HttpResponse, limit: float) -> Coroutine[Any, Any, bytes]:
+        """The next decoded bytes; ``b""`` at the proper end of the body.
+
+        No coroutine itself: every one between a caller and its answer is resumed with each piece.
+        """
+        if self._content is None:
+            return self._watchdog.guard(response.read(), limit)
+        return self._read_encoded(response, self._content, limit)
+
+    async def _read_encoded(self, response: HttpResponse, content: ContentDecoder, limit: float) -> bytes:
         while data := await self._watchdog.guard(response.read(), limit):
-            if decoded := self._content.decode(data):
+            if decoded := content.decode(data):
                 return decoded
-        self._content.finish()
+        content.finish()
         return b""
 
     def _first_limit(self) -> float:
@@ -595,6 +615,7 @@ class Exchange:
         """What the backend said it cost, or an estimate once it has begun to answer."""
         usage = self.usage
         if usage is None:
+            self._estimate()
             if not self._characters and not self._looked_at:
                 return None
             usage = self.usage = self._estimated_usage()
@@ -611,6 +632,7 @@ class Exchange:
         )
 
     def _estimated_usage(self) -> Usage:
+        self._estimate()
         asked = self._needs.prompt_tokens(self._attempt.settings.facts.tokenizer)
         answered = estimate_tokens(self._characters) + round(self._looked_at)
         return Usage(asked, answered, estimated=True)

@@ -6,8 +6,9 @@ Each protocol's docstring lists what its methods raise; nothing else may come ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from understudy.core.shared import Lease, Picture, Report, Room, Usage, Wanted
 from understudy.errors import UnderstudyError
@@ -33,18 +34,23 @@ class Clock(Protocol):
     def call_at(self, when: float, callback: Callable[[], None]) -> Handle: ...
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True):
     """One POST. `connect_timeout` (seconds) bounds name resolution, connecting and TLS together.
 
     `ca_file` names a PEM bundle to trust besides the platform's; None trusts the platform's alone.
     """
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     connect_timeout: float = 5.0
     ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        """Without headers and body, which hold keys and prompts."""
+        return (
+            f"HttpRequest({self.url!r}, connect_timeout={self.connect_timeout!r}, ca_file={self.ca_file!r})"
+        )
 
 
 class HttpResponse(Protocol):
@@ -107,7 +113,7 @@ class Observer(Protocol):
     """Is told what happened, one fact of `core.events` at a time, in order.
 
     It must not block. What it raises is logged once and goes no further: an observer's failure
-    never reaches a request.
+    never reaches a request. It may name the kinds of facts that it `hears`, and is told no others then.
     """
 
     def observe(self, event: Any) -> None: ...

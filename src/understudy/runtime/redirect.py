@@ -8,18 +8,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import SplitResult, urljoin, urlsplit
+
+from msgspec.structs import replace
 
 from understudy.runtime.ports import HttpRequest, HttpResponse, Transport
 
 FOLLOWED_AT_MOST = 3
+MOVED = (307, 308)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 async def send_following(transport: Transport, request: HttpRequest) -> HttpResponse:
     """Send, and send again where the same origin says so; raises what `Transport.send` raises."""
-    response = await transport.send(request)
+    return await follow(transport, request, await transport.send(request))
+
+
+async def follow(transport: Transport, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """What `request` comes to in the end, if `response` was the first answer to it."""
     for _ in range(FOLLOWED_AT_MOST):
         target = _target(request.url, response)
         if target is None:
@@ -33,7 +39,7 @@ async def send_following(transport: Transport, request: HttpRequest) -> HttpResp
 def _target(url: str, response: HttpResponse) -> str | None:
     """Where to repeat the request, None for nowhere."""
     location = response.headers.get("location")
-    if response.status not in (307, 308) or not location:
+    if response.status not in MOVED or not location:
         return None
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, location))

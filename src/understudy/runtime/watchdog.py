@@ -62,17 +62,22 @@ class Watchdog:
         if self.closed:
             _discard(awaitable)
             raise Closed
-        self._arm(task, limit)
+        self._task = task
+        self._limit = limit
+        if self._timer is None or limit < self._timer_at:
+            self._set_timer(limit)
         cancelling = task.cancelling()
         try:
-            return await awaitable
+            result = await awaitable
         except asyncio.CancelledError:
             if self._take_back(task) and task.cancelling() <= cancelling:
                 raise (Closed if self.closed else LimitPassed) from None
             raise
         finally:
             self._task = None
-            self._take_back(task)
+            if self._fired:
+                self._take_back(task)
+        return result
 
     def close(self) -> bool:
         """End the wait in progress; True if there was one."""
@@ -87,12 +92,6 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _arm(self, task: asyncio.Task[Any], limit: float) -> None:
-        self._task = task
-        self._limit = limit
-        if self._timer is None or limit < self._timer_at:
-            self._set_timer(limit)
 
     def _set_timer(self, when: float) -> None:
         self.dispose()

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from email.utils import formatdate
 from math import ceil, inf
 from random import Random
-from typing import NamedTuple
+
+import msgspec
 
 from understudy.errors import ConnectFailed, ConnectionReset, TransportError
 from understudy.runtime.ports import HttpRequest
@@ -32,7 +33,7 @@ _JSON = {"content-type": "application/json"}
 _REFUSED_AFTER = 0.001
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """What will come, its head at the instant `at`. With `error` that comes instead of a head."""
 
     at: float

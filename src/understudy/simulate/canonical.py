@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 from random import Random
-from typing import NamedTuple
+
+import msgspec
 
 TOKEN = 4
 LONGEST = 1 << 15
@@ -27,7 +28,7 @@ def _pool() -> str:
 _TEXT = _pool()
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """What a prompt says of itself: the request's number, and the length of its answer in tokens."""
 
     number: int
@@ -36,8 +37,7 @@ class Question(NamedTuple):
 
 def prompt(question: Question, session: int, tokens: int) -> str:
     """A prompt of about so many tokens. Those of one session begin alike."""
-    opening = f"session {session}: "
-    mark = f"{_MARK}{question.number} {question.tokens}"
+    opening, mark = f"session {session}: ", f"{_MARK}{question.number} {question.tokens}"
     return f"{opening}{_TEXT[: max(0, tokens * TOKEN - len(opening) - len(mark))]}{mark}"
 
 
@@ -49,6 +49,8 @@ def asked(text: str) -> Question:
 
 def answer(question: Question, wording: int = 0) -> str:
     """The whole answer. Every wording has another one."""
-    tokens = min(max(1, question.tokens), LONGEST)
+    tokens = question.tokens
+    if not 0 < tokens <= LONGEST:
+        tokens = min(max(1, tokens), LONGEST)
     begin = (question.number * 31 + wording * _WORDINGS) % LONGEST * TOKEN
     return f"{_TEXT[begin : begin + tokens * TOKEN - 1]}."

@@ -54,11 +54,13 @@ class Crowd:
         self._began_at = 0.0
         self._end = 0.0
         self._coming = True
+        self._is_steady = not traffic.daily and traffic.burst_every is None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at_home: list[asyncio.Future[bool]] = []
         self._gone: asyncio.Future[None] = loop.create_future()
 
     def __repr__(self) -> str:
-        return f"<Crowd, {self._begun} requests begun, {len(self._tasks)} callers there>"
+        return f"<Crowd, {self._begun} requests begun, {len(self._tasks)} callers>"
 
     async def come(self, duration: float) -> None:
         """Everybody, from the first to the last one's end."""
@@ -78,6 +80,21 @@ class Crowd:
     # Arrivals
 
     def _expect_next(self) -> None:
+        """One more caller sets out; or it is over, and all may stay at home."""
+        at = self._next_arrival()
+        if at is None:
+            self._coming = False
+            for caller in self._at_home:
+                caller.set_result(False)
+            self._look_around()
+        elif self._at_home:
+            self._loop.call_at(at, self._at_home.pop().set_result, True)
+        else:
+            comes: asyncio.Future[bool] = self._loop.create_future()
+            self._loop.call_at(at, comes.set_result, True)
+            self._start(self._caller(comes))
+
+    def _next_arrival(self) -> float | None:
         """By thinning: candidates come at the highest rate, and the rate of the moment decides about each."""
         traffic, chance = self._traffic, self._arrivals
         highest = traffic.highest_rate
@@ -85,20 +102,14 @@ class Crowd:
         while True:
             at += chance.expovariate(highest)
             if at >= self._end or self._is_over:
-                self._coming = False
-                self._look_around()
-                return
-            if chance.random() * highest < traffic.rate_at(at - self._began_at):
-                self._loop.call_at(at, self._arrive)
-                return
+                return None
+            roll = chance.random() * highest
+            if self._is_steady or roll < traffic.rate_at(at - self._began_at):
+                return at
 
     @property
     def _is_over(self) -> bool:
         return self._most is not None and self._begun >= self._most
-
-    def _arrive(self) -> None:
-        self._start(self._session())
-        self._expect_next()
 
     def _start(self, coroutine: Any) -> None:
         task = self._loop.create_task(coroutine)
@@ -115,6 +126,16 @@ class Crowd:
     def _look_around(self) -> None:
         if not self._tasks and not self._coming and not self._gone.done():
             self._gone.set_result(None)
+
+    async def _caller(self, comes: asyncio.Future[bool]) -> None:
+        """One session after the other: a task for each of them would cost as much as asking does."""
+        while await comes:
+            self._expect_next()
+            await self._session()
+            if not self._coming:
+                return
+            comes = asyncio.Future(loop=self._loop)
+            self._at_home.append(comes)
 
     async def _client(self) -> None:
         """A closed loop. Clients do not all begin at once."""
@@ -191,7 +212,7 @@ class Crowd:
     def _ended(
         self, question: Question, began: float, first: float | None, text: str, backend: str | None
     ) -> None:
-        is_whole = any(text == answer(question, wording) for wording in self._wordings)
+        is_whole = text in [answer(question, wording) for wording in self._wordings]
         by = self._positions.get(backend or "", 0)
         self.tally.add(began, first, End.WHOLE if is_whole else End.WRONG, by)
 

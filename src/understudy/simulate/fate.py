@@ -91,21 +91,21 @@ class Fate:
     def latency(self, now: float) -> float:
         """The factor."""
         factor = self._base.latency[0]
-        for stretch in self.active(now):
+        for stretch in self.active(now) if self._stretches else ():
             factor *= stretch.value(stretch.phase.effects.latency, now)
         return factor
 
     def speed(self, now: float) -> float:
         """The factor."""
         factor = self._base.speed[0]
-        for stretch in self.active(now):
+        for stretch in self.active(now) if self._stretches else ():
             factor *= stretch.value(stretch.phase.effects.speed, now)
         return factor
 
     def concurrent(self, now: float) -> float:
         """How many requests it takes at a time."""
         most = inf if self._base.concurrent is None else self._base.concurrent[0]
-        for stretch in self.active(now):
+        for stretch in self.active(now) if self._stretches else ():
             if stretch.phase.effects.concurrent is not None:
                 most = min(most, stretch.value(stretch.phase.effects.concurrent, now))
         return most

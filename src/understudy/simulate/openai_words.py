@@ -29,13 +29,11 @@ def read(body: bytes) -> Asked:
     request = _REQUEST.decode(body)
     messages = request.messages
     prefill = messages.pop().content if messages[-1].role == "assistant" else ""
-    return Asked(
-        asked(messages[-1].content),
-        request.stream,
-        request.max_completion_tokens or request.max_tokens,
-        prefill,
-        sum(tokens_of(message.content) for message in messages) + tokens_of(prefill),
-    )
+    tokens = tokens_of(prefill)
+    for message in messages:
+        tokens += tokens_of(message.content)
+    limit = request.max_completion_tokens or request.max_tokens
+    return Asked(asked(messages[-1].content), request.stream, limit, prefill, tokens)
 
 
 def begin(spoken: Spoken, text: str) -> bytes:

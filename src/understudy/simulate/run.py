@@ -57,7 +57,7 @@ def simulate(
     scenario = scaled(scenario, requests)
     loop = VirtualLoop()
     try:
-        with _undisturbed():
+        with undisturbed():
             return loop.run_until_complete(_play(cast, scenario, seed, requests, settings or {}, loop))
     finally:
         loop.close()
@@ -145,7 +145,7 @@ def _wordings(cast: Cast, scenario: Scenario) -> list[int]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Without log lines, of which there would be millions, and with a collector that comes seldom.
 
     The product ties no rings of objects, so that there is little to collect, and much to look through.

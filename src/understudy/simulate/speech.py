@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from math import ceil, inf
 from typing import NamedTuple
 
+import msgspec
+
 from understudy.errors import ConnectionReset, TransportError
 from understudy.simulate.canonical import TOKEN
 from understudy.simulate.words import Spoken, Words
@@ -30,7 +32,7 @@ class Break(NamedTuple):
     tokens: int
 
 
-class Speech(NamedTuple):
+class Speech(msgspec.Struct, frozen=True):
     """`first` is the first token's instant, `pace` the seconds from token to token."""
 
     words: Words
@@ -49,16 +51,18 @@ class Speech(NamedTuple):
         """When so many tokens have come."""
         return self.first + max(0, tokens - 1) * self.pace
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> list[Piece]:
         """The whole of it."""
+        words, spoken, text, tokens = self.words, self.spoken, self.text, self.spoken.output_tokens
         said = 1
-        yield self.first, self.words.begin(self.spoken, self.text[:TOKEN])
-        for until in self._stops(self.spoken.output_tokens):
-            if until == self.spoken.output_tokens:
-                break
-            yield self.at(until), self._between(said, until)
-            said = until
-        yield self.last, self.words.end(self.spoken, self.text[said * TOKEN :])
+        pieces: list[Piece] = [(self.first, words.begin(spoken, text[:TOKEN]))]
+        if self._parts(tokens) > 1:
+            for until in self._stops(tokens):
+                if until < tokens:
+                    pieces.append((self.at(until), self._between(said, until)))
+                    said = until
+        pieces.append((self.last, words.end(spoken, text[said * TOKEN :])))
+        return pieces
 
     def broken(self, breaks: Break) -> Iterator[Piece]:
         """What comes of it until it breaks off."""
@@ -72,13 +76,17 @@ class Speech(NamedTuple):
 
     def _stops(self, tokens: int) -> Iterator[int]:
         """How many tokens have been said with each piece behind the first, up to `tokens` (rule 1)."""
-        parts = max(self.chunks - 1, ceil((tokens - 1) * self.pace / LONGEST_GAP))
+        parts = self._parts(tokens)
         said = 1
         for part in range(1, parts + 1):
             until = 1 + (tokens - 1) * part // parts
             if until > said:
                 yield until
                 said = until
+
+    def _parts(self, tokens: int) -> int:
+        """Into how many what follows the first token is cut."""
+        return max(self.chunks - 1, ceil((tokens - 1) * self.pace / LONGEST_GAP))
 
     def _between(self, said: int, until: int) -> bytes:
         return self.words.more(self.spoken, self.text[said * TOKEN : until * TOKEN])

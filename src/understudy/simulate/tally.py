@@ -64,6 +64,8 @@ class Tally:
 class Witness:
     """An observer of the balancer's events."""
 
+    hears = frozenset((RequestEnded, BreakerOpened, BackendBenched, FirstContent))
+
     def __init__(self, incidents: Sequence[Incident]) -> None:
         self.attempts = 0
         self._incidents = incidents

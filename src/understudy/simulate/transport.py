@@ -82,7 +82,7 @@ async def until(when: float, loop: VirtualLoop) -> None:
 
     A waiter that is cancelled has taken its timer back before the next one rings (the loop's rule 1).
     """
-    reached: asyncio.Future[None] = loop.create_future()
+    reached: asyncio.Future[None] = asyncio.Future(loop=loop)
     timer = None if when == inf else loop.call_at(when, reached.set_result, None)
     try:
         await reached

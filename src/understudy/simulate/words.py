@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from understudy.simulate.canonical import TOKEN, Question
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """A request as a backend reads it.
 
     `limit` are the most tokens that the answer may have, `prefill` is how it begins already. `input_tokens`
@@ -21,7 +23,7 @@ class Asked(NamedTuple):
     input_tokens: int
 
 
-class Spoken(NamedTuple):
+class Spoken(msgspec.Struct, frozen=True, gc=False):
     """An answer as a backend gives it: what it says of itself, and why it ends."""
 
     model: str

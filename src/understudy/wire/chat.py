@@ -118,9 +118,10 @@ class ChatChunk(msgspec.Struct, frozen=True):
 
         White space alone is none: it stays with the preamble.
         """
+        if self.text and not self.text.isspace():
+            return True
         return bool(
-            (self.text and not self.text.isspace())
-            or (self.reasoning and not self.reasoning.isspace())
+            (self.reasoning and not self.reasoning.isspace())
             or self.refusal
             or self.audio
             or any(call.name or call.arguments for call in self.tool_calls)

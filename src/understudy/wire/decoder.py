@@ -134,9 +134,6 @@ class StreamDecoder:
             events = self._events.feed(data)
         except ProtocolViolation as error:
             return [] if self.finished else [self._fail(Failure(FailureKind.PROTOCOL, str(error)))]
-        return self._take(events)
-
-    def _take(self, events: Sequence[Event]) -> list[ChatChunk | Malformed | Failure]:
         reader = self._reader
         taken: list[ChatChunk | Malformed | Failure] = []
         for event in events:

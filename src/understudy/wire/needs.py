@@ -81,6 +81,7 @@ class Needs:
         "_outline",
         "_reading",
         "_request",
+        "_texts",
         "_tokens",
     )
 
@@ -92,6 +93,7 @@ class Needs:
         self._most_tokens: int | None = None
         self._outline: _Outline | None = None
         self._reading: _Reading | None = None
+        self._texts = _plain_texts(_conversation(request))
         self._tokens: dict[Tokenizer | None, int] = {}
 
     def __repr__(self) -> str:
@@ -100,9 +102,9 @@ class Needs:
     @property
     def features(self) -> frozenset[Feature]:
         if self._features is None:
-            outline = self._outlined()
+            outline, fields = self._outlined(), self._request.fields
             prefill = (Feature.PREFILL,) if outline.is_prefilled else ()
-            of_fields = _of_fields(self._request.fields)
+            of_fields = _of_fields(fields) if fields else ()
             self._features = frozenset((*of_fields, *outline.attachments, *prefill))
         return self._features
 
@@ -111,8 +113,7 @@ class Needs:
         """The most tokens that the answer may have; 0 if the request does not say."""
         if self._answer_limit is None:
             fields = self._request.fields
-            limits = (_plain(fields[name]) for name in LIMITS if name in fields)
-            self._answer_limit = max((limit for limit in limits if isinstance(limit, int)), default=0)
+            self._answer_limit = _answer_limit(fields) if fields else 0
         return self._answer_limit
 
     @property
@@ -147,12 +148,12 @@ class Needs:
 
     def _outlined(self) -> _Outline:
         if self._outline is None:
-            self._outline = _outline(_conversation(self._request))
+            self._outline = _outline(_conversation(self._request), self._texts)
         return self._outline
 
     def _read(self) -> _Reading:
         if self._reading is None:
-            self._reading = _Reading(self._request)
+            self._reading = _Reading(self._request, self._texts)
         return self._reading
 
 
@@ -184,16 +185,21 @@ class _Part(msgspec.Struct):
 _PARTS = msgspec.json.Decoder(str | list[_Part])
 
 
-def _outline(conversation: msgspec.Raw | Sequence[Any]) -> _Outline:
+_TEXT = _Outline([], False)
+
+
+def _outline(conversation: Any, texts: list[str] | None) -> _Outline:
+    if texts and conversation[-1]["role"] != "assistant":
+        return _TEXT
     try:
         if isinstance(conversation, msgspec.Raw):
             parts = _PARTS.decode(conversation)
         else:
             parts = msgspec.convert(conversation, list[_Part])
     except (msgspec.MsgspecError, RecursionError):
-        return _Outline([], False)
+        return _TEXT
     if isinstance(parts, str) or not parts:
-        return _Outline([], False)
+        return _TEXT
     return _Outline(list(_attachments(parts)), _is_prefilled(parts[-1]))
 
 
@@ -230,22 +236,44 @@ class _Reading:
 
     __slots__ = ("_messages", "_texts")
 
-    def __init__(self, request: Request) -> None:
-        fields, conversation = request.fields, _plain(_conversation(request))
-        self._messages = len(conversation) if isinstance(conversation, list | tuple) else 1
-        system = [_plain(fields[name]) for name in _SYSTEM if name in fields]
-        self._texts = [
-            *_texts([*system, conversation]),
-            *(_json(fields[name]) for name in _AS_JSON if name in fields),
-        ]
+    def __init__(self, request: Request, texts: list[str] | None) -> None:
+        fields = request.fields
+        if texts is None:
+            conversation = _plain(_conversation(request))
+            self._messages = len(conversation) if isinstance(conversation, list | tuple) else 1
+            self._texts = list(_texts([conversation]))
+        else:
+            self._messages, self._texts = len(texts), texts
+        if fields:
+            system = _texts([_plain(fields[name]) for name in _SYSTEM if name in fields])
+            self._texts = [
+                *system,
+                *self._texts,
+                *(_json(fields[name]) for name in _AS_JSON if name in fields),
+            ]
 
     @property
     def size(self) -> int:
-        letters = sum(len(text) if text.isascii() else 4 * len(text) for text in self._texts)
+        letters = sum([len(text) if text.isascii() else 4 * len(text) for text in self._texts])
         return letters + len(self._texts) + MESSAGE * self._messages
 
     def tokens(self, tokenizer: Tokenizer | None) -> int:
         return round(estimate("\n".join(self._texts), tokenizer)) + MESSAGE * self._messages
+
+
+def _plain_texts(conversation: Any) -> list[str] | None:
+    """The short way for what most conversations are: of a role and a text each; None of any other."""
+    if not isinstance(conversation, list | tuple):
+        return None
+    texts: list[str] = []
+    for message in conversation:
+        if type(message) is not dict or len(message) != 2 or type(message.get("role")) is not str:
+            return None
+        text = message.get("content")
+        if type(text) is not str:
+            return None
+        texts.append(text)
+    return texts
 
 
 def _texts(values: list[Any]) -> Iterator[str]:
@@ -328,6 +356,11 @@ def _size(request: Request) -> int | None:
     return sum(len(request.fields[name]) for name in names if name in request.fields)
 
 
+def _answer_limit(fields: Mapping[str, Any]) -> int:
+    limits = (_plain(fields[name]) for name in LIMITS if name in fields)
+    return max((limit for limit in limits if isinstance(limit, int)), default=0)
+
+
 def _of_fields(fields: Mapping[str, Any]) -> Iterator[Feature]:
     if any(_is_given(fields, name) for name in _TOOLS):
         yield Feature.TOOLS
@@ -377,6 +410,8 @@ class Suited(NamedTuple):
 
 def suited(request: Request, needs: Needs, facts: Facts) -> Suited:
     """The request as a model of these facts can take it; itself, where nothing stands against it."""
+    if not request.fields:
+        return Suited(request)
     limit = facts.max_output
     if limit is not None and needs.answer_limit <= limit:
         limit = None

@@ -114,6 +114,7 @@ class _Body(msgspec.Struct, gc=False):
 
 _BODY = msgspec.json.Decoder(_Body)
 _NO_MESSAGE = _Message()
+_GOOD_REASONS = (None, "stop", "length", "tool_calls")  # those that most answers end with, and none
 _NO_DETAILS = _Details()
 
 
@@ -186,12 +187,20 @@ class Reader:
         return self.read(body, framed(event))
 
     def read(self, body: _Body, raw: bytes) -> list[ChatChunk]:
-        usage = _usage_of(body)
+        usage = None if body.usage is None and body.x_groq is None else _usage_of(body)
         chunks = []
         for position, choice in enumerate(body.choices or ()):
-            if choice is not None:
-                chunks.append(self._read(choice, position, body, usage, raw))
-                usage, raw = None, b""
+            if choice is None:
+                continue
+            index = position if choice.index is None else choice.index
+            reader = self._readers.get(index)
+            if reader is None:
+                reader = self._readers[index] = _ChoiceReader(index)
+            chunk = reader.read(choice, body, usage, raw)
+            if chunk.finish_reason is not None:
+                self._ended(chunk.finish_reason)
+            chunks.append(chunk)
+            usage, raw = None, b""
         return chunks or [
             ChatChunk(
                 usage=usage,
@@ -202,18 +211,9 @@ class Reader:
             )
         ]
 
-    def _read(
-        self, choice: _Choice, position: int, body: _Body, usage: Usage | None, raw: bytes
-    ) -> ChatChunk:
-        index = position if choice.index is None else choice.index
-        reader = self._readers.get(index)
-        if reader is None:
-            reader = self._readers[index] = _ChoiceReader(index)
-        chunk = reader.read(choice, body, usage, raw)
-        if chunk.finish_reason is not None:
-            self.finish_reason = chunk.finish_reason
-            self.finished = sum(reader.finished for reader in self._readers.values()) >= self._asked
-        return chunk
+    def _ended(self, finish_reason: str) -> None:
+        self.finish_reason = finish_reason
+        self.finished = sum([reader.finished for reader in self._readers.values()]) >= self._asked
 
 
 class _ChoiceReader:
@@ -231,8 +231,34 @@ class _ChoiceReader:
 
     def read(self, choice: _Choice, body: _Body, usage: Usage | None, raw: bytes) -> ChatChunk:
         message = choice.delta or choice.message or _NO_MESSAGE
-        text, reasoning = _texts(message)
         finish_reason = _reason(choice)
+        text = message.content or ""
+        if type(text) is not str or _says_more(message, choice) or not self._halves.are_none_in(text):
+            return self._read_all(message, choice, finish_reason, body, usage, raw)
+        if finish_reason is not None:
+            self._finish(())
+        return ChatChunk(
+            text,
+            index=self._index,
+            finish_reason=finish_reason,
+            usage=usage,
+            model=body.model or None,
+            id=body.id or None,
+            raw=raw,
+            service_tier=None if body.service_tier is None else _tier(body),
+        )
+
+    def _read_all(
+        self,
+        message: _Message,
+        choice: _Choice,
+        finish_reason: str | None,
+        body: _Body,
+        usage: Usage | None,
+        raw: bytes,
+    ) -> ChatChunk:
+        """`read`, whatever there is besides text."""
+        text, reasoning = _texts(message)
         calls = self._calls(message) if message.tool_calls or message.function_call else ()
         return ChatChunk(
             self._whole("text", text, finish_reason),
@@ -260,6 +286,8 @@ class _ChoiceReader:
         self.finished = True
         self.call_open = False
         owing = [key for key in self._halves.owing() if isinstance(key, int)]
+        if not owing:
+            return calls
         return calls + tuple(ToolCallDelta(key, arguments=self._halves.rest(key)) for key in owing)
 
     def _calls(self, message: _Message) -> tuple[ToolCallDelta, ...]:
@@ -297,6 +325,20 @@ def _arguments(function: _Function) -> str:
     if isinstance(arguments, dict):
         return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
     return arguments or function.input or ""
+
+
+def _says_more(message: _Message, choice: _Choice) -> bool:
+    """Is anything there besides text, as it seldom is?"""
+    return bool(
+        message.tool_calls
+        or message.reasoning_content
+        or message.reasoning
+        or message.refusal
+        or choice.logprobs
+        or message.function_call
+        or message.audio
+        or message.annotations
+    )
 
 
 def _reason(choice: _Choice) -> str | None:
@@ -351,15 +393,19 @@ def _usage_of(body: _Body) -> Usage | None:
     By the format's own rule the total is input plus output; where it is more, reasoning was left out
     of the output (Gemini, xAI) and belongs there.
     """
-    usage = body.usage or (body.x_groq and body.x_groq.usage)
-    if not usage:
+    usage = body.usage
+    if usage is None and body.x_groq is not None:
+        usage = body.x_groq.usage
+    if usage is None:
         return None
     tokens_in = _count(usage.prompt_tokens)
     tokens_out = max(_count(usage.completion_tokens), _count(usage.total_tokens) - tokens_in)
     if not tokens_in and not tokens_out:
         return None
-    prompt = usage.prompt_tokens_details or _NO_DETAILS
-    completion = usage.completion_tokens_details or _NO_DETAILS
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    if prompt is None and completion is None and not usage.prompt_cache_hit_tokens:
+        return Usage(tokens_in, tokens_out)
+    prompt, completion = prompt or _NO_DETAILS, completion or _NO_DETAILS
     return Usage(
         tokens_in,
         tokens_out,
@@ -397,13 +443,15 @@ def _error_in(body: _Body, data: bytes, event: str = "message") -> object:
         return body.x_groq.error
     if "error" in (body.object, body.type, event):
         return _plain_json(data)
-    return next(filter(None, map(_error_of_choice, body.choices or ())), None)
+    for choice in body.choices or ():
+        if choice is None:
+            continue
+        if choice.error:
+            return choice.error
+        if choice.finish_reason not in _GOOD_REASONS and _is_error(choice.finish_reason):
+            return f"finish_reason {choice.finish_reason}"
+    return None
 
 
-def _error_of_choice(choice: _Choice | None) -> object:
-    if choice is None or not (choice.error or choice.finish_reason):
-        return None
-    if choice.error:
-        return choice.error
-    reason = (choice.finish_reason or "").lower().rpartition(":")[2].strip()
-    return f"finish_reason {choice.finish_reason}" if reason in ERROR_REASONS else None
+def _is_error(finish_reason: str | None) -> bool:
+    return (finish_reason or "").lower().rpartition(":")[2].strip() in ERROR_REASONS

@@ -18,7 +18,7 @@ def exhausted_for(headers: Mapping[str, str], *, wall: float) -> float | None:
 
     `wall`: arrival, seconds since 1970.
     """
-    if not any(_MARK in name for name in headers):
+    if _MARK not in "\n".join(headers):
         return None
     seconds = resets_in(headers, wall=wall)
     return seconds if seconds is not None and seconds > 0 else None

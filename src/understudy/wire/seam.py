@@ -22,6 +22,7 @@ import msgspec
 from understudy.wire.chat import ChatChunk
 
 OVERLAP = 32
+MANY = 64  # chunks that are kept whole until they are looked at
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -77,22 +78,57 @@ class _Pieces:
 
 
 class Transcript:
-    """What the caller has been shown of an answer. `is_text`: there is nothing else in it."""
+    """What the caller has been shown of an answer. `is_text`: there is nothing else in it.
 
-    __slots__ = ("_choices", "id", "is_text", "model")
+    Chunks are looked at many at a time, or when somebody wants to know: mostly nobody does.
+    """
+
+    __slots__ = ("_choices", "_id", "_is_text", "_model", "_new")
 
     def __init__(self) -> None:
+        self._new: list[ChatChunk] = []
         self._choices: dict[int, _Pieces] = {}
-        self.is_text = True
-        self.id: str | None = None
-        self.model: str | None = None
+        self._is_text = True
+        self._id: str | None = None
+        self._model: str | None = None
 
     def __repr__(self) -> str:
         return f"<Transcript of {len(self.text)} characters>"
 
     def add(self, chunks: Iterable[ChatChunk]) -> None:
+        self._new += chunks
+        if len(self._new) > MANY:
+            self._read()
+
+    @property
+    def text(self) -> str:
+        """Of all choices."""
+        self._read()
+        return "".join("".join(pieces.text) for pieces in self._choices.values())
+
+    @property
+    def said(self) -> dict[int, Said]:
+        self._read()
+        return {index: pieces.said() for index, pieces in self._choices.items()}
+
+    @property
+    def is_text(self) -> bool:
+        self._read()
+        return self._is_text
+
+    @property
+    def id(self) -> str | None:
+        self._read()
+        return self._id
+
+    @property
+    def model(self) -> str | None:
+        self._read()
+        return self._model
+
+    def _read(self) -> None:
         choices = self._choices
-        for chunk in chunks:
+        for chunk in self._new:
             pieces = choices.get(chunk.index)
             if pieces is None:
                 pieces = self._begin(chunk)
@@ -101,20 +137,12 @@ class Transcript:
             if chunk.reasoning or chunk.refusal or chunk.finish_reason is not None:
                 pieces.add(chunk)
             if chunk.tool_calls or chunk.audio:
-                self.is_text = False
-
-    @property
-    def text(self) -> str:
-        """Of all choices."""
-        return "".join("".join(pieces.text) for pieces in self._choices.values())
-
-    @property
-    def said(self) -> dict[int, Said]:
-        return {index: pieces.said() for index, pieces in self._choices.items()}
+                self._is_text = False
+        self._new.clear()
 
     def _begin(self, chunk: ChatChunk) -> _Pieces:
-        self.id = self.id or chunk.id
-        self.model = self.model or chunk.model
+        self._id = self._id or chunk.id
+        self._model = self._model or chunk.model
         pieces = self._choices[chunk.index] = _Pieces()
         return pieces
 

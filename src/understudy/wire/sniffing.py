@@ -7,11 +7,14 @@ from typing import Literal
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
+_USUAL = (b"data:", b"event:")
 _FIELD = re.compile(rb"(?:data|event|id|retry)?[:\r\n]")
 
 
 def sniff(content_type: str | None, first_bytes: bytes) -> Literal["sse", "json", "unknown"]:
     """What a body is, going by its first bytes; the content type decides only while these say nothing."""
+    if first_bytes.startswith(_USUAL):
+        return "sse"
     start = first_bytes.removeprefix(_BOM).lstrip()
     if start.startswith(b"{"):
         return "json"

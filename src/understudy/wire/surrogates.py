@@ -21,9 +21,13 @@ class SurrogateHalves:
     def __repr__(self) -> str:
         return f"<SurrogateHalves, {len(self._held)} held>"
 
+    def are_none_in(self, piece: str) -> bool:
+        """Has the piece none, and is none held back, so that it passes through as it came?"""
+        return not self._held and piece.isascii()
+
     def join(self, key: Hashable, piece: str) -> str:
         """The piece with its characters whole, as far as that is possible yet."""
-        if not self._held and piece.isascii():
+        if self.are_none_in(piece):
             return piece
         piece = self._held.pop(key, "") + piece
         if piece and "\ud800" <= piece[-1] <= "\udbff":
