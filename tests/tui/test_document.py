@@ -33,8 +33,8 @@ def test_statistics_are_read_as_they_were() -> None:
 
 
 def test_what_is_not_known_yet_is_passed_over() -> None:
-    told: dict[str, Any] = {**stats_of(FULL).to_dict(), "cost_usd": 1.5}
-    told["backends"]["a"]["cost_usd"] = 1.5
+    told: dict[str, Any] = {**stats_of(FULL).to_dict(), "tomorrow": 1.5}
+    told["backends"]["a"]["tomorrow"] = 1.5
     assert document.stats_of(told) == stats_of(FULL)
 
 

@@ -82,7 +82,8 @@ class Entry:
 
     def summary(self) -> dict[str, Any]:
         """What became of it, without the trail."""
-        call = self._call
+        call, trail = self._call, self.trail
+        bill = cost.of_trail(trail).to_dict()
         return {
             "id": self.id,
             "profile": self.profile,
@@ -91,16 +92,15 @@ class Entry:
             "backend": self.backend if call is None else call.backend,
             "began": self.began,
             "duration_ms": None if self.duration is None else round(self.duration * 1000, 3),
-            "words": decision_words(self.trail) or _UNTRIED,
+            "cost_usd": bill["cost_usd"],
+            "cost_partial": bill["cost_partial"],
+            "words": decision_words(trail) or _UNTRIED,
         }
 
     def to_dict(self) -> dict[str, Any]:
         trail = self.trail
-        bill = cost.of_trail(trail).to_dict()
         return {
             **self.summary(),
-            "cost_usd": bill["cost_usd"],
-            "cost_partial": bill["cost_partial"],
             "trail": [entry.to_dict() for entry in trail],
             "trail_words": [entry_words(entry) for entry in trail],
         }

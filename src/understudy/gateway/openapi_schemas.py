@@ -152,8 +152,6 @@ def _trails() -> dict[str, Schema]:
         "Requests": _whole(requests=_list(named("Summary"))),
         "Request": _whole(
             **_summary(),
-            cost_usd=some,
-            cost_partial=_BOOLEAN,
             trail=_list({"anyOf": [named("Attempt"), named("Skip")]}),
             trail_words=_list(_TEXT),
         ),
@@ -169,6 +167,8 @@ def _summary() -> dict[str, Schema]:
         "backend": {"type": ["string", "null"]},
         "began": {"type": "number", "description": "Seconds since 1970."},
         "duration_ms": {"type": ["number", "null"], "minimum": 0},
+        "cost_usd": {"type": ["number", "null"], "minimum": 0},
+        "cost_partial": _BOOLEAN,
         "words": {"type": "string", "description": "What was decided, on one line."},
     }
 

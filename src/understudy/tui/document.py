@@ -100,6 +100,7 @@ def _backend(name: str, backend: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "success_rate": backend["successes"] / judged if judged else None,
         "ceilings": [{"key": key, **ceiling} for key, ceiling in backend["ceilings"].items()],
+        "bill": [backend[key] for key in ("cost_usd", "wasted_usd", "estimated_usd", "unpriced")],
         "patience_ms": [(int(size), limit) for size, limit in backend["patience_ms"].items()],
     }
 
