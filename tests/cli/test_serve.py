@@ -184,6 +184,15 @@ def test_no_profile_to_serve_is_a_configuration_error(run: Run, home: Home) -> N
     assert hint.startswith("hint: --profile-load NAME says which and why not")
 
 
+def test_so_is_a_state_url_of_another_kind(run: Run, evening: Home) -> None:
+    status, out, err = run("serve", "--port", "0", "--state", "http://:secret@localhost")
+    assert (status, out) == (2, "")
+    error, hint = err.splitlines()
+    assert error.startswith("error: the state URL has to begin with one of redis://")
+    assert hint == "hint: for example redis://localhost:6379/0"
+    assert "secret" not in err
+
+
 def test_so_is_a_profile_that_is_not_there(run: Run, evening: Home) -> None:
     status, out, err = run("serve", "--port", "0", "--profile-load", "evenin")
     assert (status, out) == (2, "")
