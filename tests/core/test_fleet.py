@@ -252,7 +252,7 @@ class TestCircuits:
         house.advance(30.0)
         probe = one.probe()
         two.open("a")
-        house.meet()
+        house.meet(two, one)
         assert one.circuit.is_probed_here(one.now, one.pool.settings.breaker)
         one.succeeds(probe)
         house.meet()
@@ -405,6 +405,14 @@ class TestOperators:
         house.meet()
         house.meet()
         assert two.circuit.forced is State.CLOSED
+
+    def test_a_hand_on_a_member_that_is_gone_is_forgotten(self, house: House) -> None:
+        one, _ = house
+        one.act("drain")
+        one.fleet.bind(Replica("fresh").pool)
+        assert [told.action for told in one.report().told] == ["drain"], "it is there in the new one"
+        one.fleet.bind(Stage("b").pool)
+        assert one.report().told == ()
 
     def test_an_operator_beats_a_store_that_has_forgotten(self, house: House) -> None:
         one, two = house

@@ -77,6 +77,9 @@ async def test_an_operators_hand_on_one_is_a_hand_on_the_other() -> None:
     stage.one.act("a", "drain")
     await stage.clock.advance(1.0)
     assert stage.two.pool.members[0].health.drained
+    stage.two.act("a", "enable")
+    await stage.clock.advance(2.0)
+    assert not stage.one.pool.members[0].health.drained
     await stage.close()
 
 
@@ -132,6 +135,9 @@ async def test_a_profile_that_is_loaded_anew_is_shared_further() -> None:
     stage = Stage(refusal(500))
     await stage.join()
     stage.two.reload(make_pool(PAIR, members("sk-0123456789"), {}))
+    fleet = stage.two.pool.fleet
+    assert fleet is not None
+    assert fleet.pool is stage.two.pool
     for _ in range(3):
         await stage.one.complete("To be?")
     await stage.clock.advance(1.0)

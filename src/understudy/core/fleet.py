@@ -93,6 +93,7 @@ class Fleet:
         self._stays = _stays(pool)
         for member in pool.members:
             member.breaker.is_shared = True
+        self._acts = [act for act in self._acts if act.member in self._members]
         self._forget()
 
     # Telling
@@ -100,7 +101,7 @@ class Fleet:
     def report(self, now: float, *, whole: bool = False) -> Report:
         """`whole`: hear all that the store has, and not only what is new (rule 1)."""
         self._look_at_pin()
-        acts = [self._told(act.member, now, act) for act in self._acts if act.member in self._members]
+        acts = [self._told(act.member, now, act) for act in self._acts]
         acted = {told.member for told in acts}
         news = (self._news(member, now) for member in self._members.values() if member.identity not in acted)
         cursor = Cursor() if whole else self._cursor
@@ -196,8 +197,7 @@ class Fleet:
     def put_back(self, member: str, usage: Iterable[Usage], now: float) -> None:
         """It may not have arrived (rule 7)."""
         for ago, tokens, requests, second in usage:
-            if tokens > 0 or requests > 0:
-                self.spend(member, now - ago, max(0.0, tokens), max(0.0, requests), second)
+            self.spend(member, now - ago, max(0.0, tokens), max(0.0, requests), second)
 
     def looks_again(self, now: float) -> bool:
         """Is there a refusal that has been long enough ago to ask again?"""
