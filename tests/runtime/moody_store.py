@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from understudy.core.shared import Lease, Picture, Report, Room, Usage, Wanted
 from understudy.runtime.clock import ManualClock, sleep
@@ -36,9 +37,11 @@ class MoodyStore:
         await self._mood("prove" if report.proves else "exchange")
         return await self.memory.exchange(pool, report)
 
-    async def lease(self, pool: str, member: str, holder: str, epoch: int, seconds: float) -> Lease:
+    async def lease(
+        self, pool: str, member: str, holder: str, epoch: int, seconds: float, ends: float = inf
+    ) -> Lease:
         await self._mood("lease")
-        return await self.memory.lease(pool, member, holder, epoch, seconds)
+        return await self.memory.lease(pool, member, holder, epoch, seconds, ends)
 
     async def reserve(self, pool: str, member: str, wanted: Sequence[Wanted]) -> Sequence[Room]:
         await self._mood("reserve")

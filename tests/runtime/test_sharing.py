@@ -236,6 +236,16 @@ class TestProbes:
         assert replica.asked() == ["b", "b"]
         assert replica.store.asked.count("lease") == 1
 
+    async def test_who_has_not_heard_yet_that_a_probe_failed_makes_none(self, replica: Replica) -> None:
+        due(replica)
+        await replica.hears(Record(Verdict(0, True, -0.1, 29.9)))
+        await replica.play(stream=False)
+        assert replica.asked() == ["b"]
+        assert (await replica.told()).holder == ""
+        await replica.clock.advance(0.5)
+        settings = replica.pool.settings.breaker
+        assert replica.members[0].breaker.state(replica.clock.now(), settings) is State.OPEN
+
     async def test_requests_meanwhile_do_not_wait(self, replica: Replica) -> None:
         due(replica)
         replica.store.takes = 0.03

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -254,6 +255,16 @@ class TestLeases:
         await store.exchange("evening", tells(Record(Verdict(2))))
         assert await store.lease("evening", "a", "one.1", 1, 30.0) == Lease(False)
 
+    async def test_who_does_not_know_of_a_longer_opening_gets_none(self, store: StateStore) -> None:
+        await store.exchange("evening", tells(Record(OPEN)))
+        assert await store.lease("evening", "a", "one.1", 0, 30.0, 0.0) == Lease(False)
+        assert await store.lease("evening", "a", "one.1", 0, 30.0, 20.0) == Lease(False)
+        assert (await store.lease("evening", "a", "one.1", 0, 30.0, 29.0)).granted, "an early probe's"
+
+    async def test_who_is_ahead_of_the_opening_gets_one(self, store: StateStore) -> None:
+        await store.exchange("evening", tells(Record(OPEN)))
+        assert (await store.lease("evening", "a", "one.1", 1, 30.0, 0.0)).granted
+
     async def test_it_does_not_last_beyond_a_longer_opening(self, store: StateStore) -> None:
         await store.lease("evening", "a", "one.1", 0, 30.0)
         await store.exchange("evening", tells(Record(OPEN), returned="one.1"))
@@ -358,9 +369,10 @@ rows = st.builds(
     st.sampled_from(["x.1", "x.2", "y.1"]),
     st.sampled_from(["", "one.1", "two.1"]),
 ).map(lambda told: told if told.action else Told(told.member, told.record, "", "", told.returned))
+ends = st.sampled_from([-20.0, 0.0, 25.0, 40.0, inf])
 steps = st.one_of(
     st.lists(rows, max_size=3).map(tuple),
-    st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["one.1", "two.1"]), st.integers(0, 3)),
+    st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["one.1", "two.1"]), st.integers(0, 3), ends),
 )
 
 
@@ -368,16 +380,16 @@ steps = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(history=st.lists(steps, max_size=8))
 async def test_both_stores_tell_the_same_history_alike(
-    server: RedisServer, history: list[tuple[Told, ...] | tuple[str, str, int]]
+    server: RedisServer, history: list[tuple[Told, ...] | tuple[str, str, int, float]]
 ) -> None:
     server.command("FLUSHALL")
     memory, redis = MemoryStore(), RedisStore(server.url)
     try:
         for step in history:
-            if len(step) == 3 and isinstance(step[0], str):
-                member, holder, epoch = step
+            if len(step) == 4 and isinstance(step[0], str):
+                member, holder, epoch, known = step
                 leases = [
-                    await one.lease("p", member, str(holder), int(str(epoch)), 30.0)
+                    await one.lease("p", member, str(holder), int(str(epoch)), 30.0, float(str(known)))
                     for one in (memory, redis)
                 ]
                 assert leases[0].granted == leases[1].granted

@@ -336,7 +336,8 @@ class Balancer:
             for engine in self._engines():
                 engine.wake()
 
-        return Sharing(link, self._pool, self._clock, uuid4().hex[:12], tell=tell, wake=wake)
+        name = uuid4().hex[:12]
+        return Sharing(link, self._pool, self._clock, name, tell=tell, wake=wake, jitter=self._jitter)
 
     def _apply(self) -> None:
         self._pool.settings = PoolSettings.of(self.profile.layers(None, self._option, self._session))

@@ -6,6 +6,7 @@ Each protocol's docstring lists what its methods raise; nothing else may come ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Protocol
 
 import msgspec
@@ -135,10 +136,13 @@ class StateStore(Protocol):
         """Join what is told with what is there (`core.shared`); all that has changed since the cursor."""
         ...
 
-    async def lease(self, pool: str, member: str, holder: str, epoch: int, seconds: float) -> Lease:
+    async def lease(
+        self, pool: str, member: str, holder: str, epoch: int, seconds: float, ends: float = inf
+    ) -> Lease:
         """The only leave to probe the member for so long, if nobody else has it.
 
-        Nor is it given to whom an epoch that is over still holds.
+        Nor is it given to whom an epoch that is over still holds, or who knows of an opening that ends in
+        `ends` seconds, when there has been a longer one since.
         """
         ...
 

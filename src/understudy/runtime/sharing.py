@@ -5,6 +5,8 @@ Rules:
 1. A beat takes the pool's report to the store and heeds the answer (`core.fleet`): every `BUSY` seconds while
    there are requests, every `IDLE` seconds without, and at once (after `PAUSE`) when something has happened
    that others should know. Every `WHOLE` seconds it asks for the whole picture, in case a change was lost.
+   Chance makes each interval up to `SPREAD` shorter. After a beat that was the first, or late, or in vain, it
+   takes any part of one: who began with others, or waited with them for one store, does not stay with them.
 2. One beat at a time. It begins with the first request, or with `start`; it needs nobody to end it.
 3. The process's numbers are published each second in which they changed, else every `STILL` seconds; whoever
    is silent for longer than `NUMBERS_LAST` is not counted any more.
@@ -41,7 +43,8 @@ from understudy.runtime.link import HOT, PATIENCE, Link, within
 from understudy.runtime.ports import Clock, Handle, StateUnavailable
 
 BUSY = 0.5
-IDLE = 0.9
+IDLE = 0.85
+SPREAD = 0.2
 IDLE_AFTER = 10.0
 PAUSE = 0.1
 WHOLE = 10.0
@@ -70,6 +73,7 @@ class Sharing:
         *,
         tell: Callable[[list[Event]], None],
         wake: Callable[[], None],
+        jitter: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.link = link
         self.name = name
@@ -77,6 +81,7 @@ class Sharing:
         self.clock = clock
         self._tell = tell
         self._wake = wake
+        self._jitter = jitter
         self._timer: Handle | None = None
         self._timer_at = 0.0
         self._beating: asyncio.Task[None] | None = None
@@ -190,8 +195,9 @@ class Sharing:
         breaker, pool = need.member.breaker, self.fleet.pool
         seconds = breaker.lease_seconds(pool.settings.breaker)
         holder = self.fleet.lease(need.member)
+        ends = breaker.verdict(pool.settings.breaker).until - self.clock.now()
         lease = await self.link.store.lease(
-            pool.profile, need.member.identity, holder, breaker.epoch, seconds
+            pool.profile, need.member.identity, holder, breaker.epoch, seconds, ends
         )
         if lease.granted:
             self.fleet.has_lease(need.member, self.clock.now())
@@ -215,6 +221,7 @@ class Sharing:
     async def _beat(self) -> None:
         self._began_at = self.clock.now()
         self._is_kicked = False
+        was_quick = self.link.is_quick
         try:
             await self._exchange()
             await self._tell_usage()
@@ -226,12 +233,18 @@ class Sharing:
         finally:
             self._beating = None
             if not self._is_over:
-                self._set_timer(max(self.clock.now(), self._began_at + self._interval()))
+                now = self.clock.now()
+                is_in_step = was_quick and self.link.is_quick and now < self._began_at + HOT
+                self._set_timer(max(now, self._next(is_in_step)))
 
-    def _interval(self) -> float:
+    def _next(self, is_in_step: bool) -> float:
+        """The next beat's instant."""
         if self._is_kicked:
-            return PAUSE
-        return BUSY if self._began_at < self._busy_at + IDLE_AFTER else IDLE
+            return self._began_at + PAUSE
+        interval = BUSY if self._began_at < self._busy_at + IDLE_AFTER else IDLE
+        if is_in_step:
+            return self._began_at + interval * (1 - SPREAD * self._jitter())
+        return self.clock.now() + interval * (1 - self._jitter())
 
     async def _exchange(self) -> None:
         fleet, link = self.fleet, self.link

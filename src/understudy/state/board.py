@@ -5,8 +5,9 @@ The scripts of `state.redis` do the same on the server. Rules:
 1. Every change of a record gets a higher number; whoever has heard up to one number is told of those after.
    Numbers go by the clock, so that one which was lost with its change is not given again.
 2. A memory has a birth: whoever knows another one's has heard nothing of this.
-3. A lease is given to one at a time, to that one as often as it asks, and not to whom an older epoch holds.
-   It ends when its time has passed, when it is returned, and with its epoch.
+3. A lease is given to one at a time, to that one as often as it asks, and not to whom an older epoch holds,
+   nor to whom does not know that an opening has become longer: a probe has failed, and none is due. It ends
+   when its time has passed, when it is returned, and with its epoch.
 4. A reservation is granted if what was taken in the last minute, and is not given back, leaves room for it;
    or if nothing was. What a second took leaves a minute after that second has ended.
 """
@@ -14,6 +15,7 @@ The scripts of `state.redis` do the same on the server. Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import NamedTuple
 
 from understudy.core.shared import (
@@ -33,6 +35,8 @@ from understudy.core.shared import (
 )
 
 MINUTE = 60
+LEAST = 0.01
+"""Seconds by which two clocks' deadlines may differ and be the same."""
 
 
 class _Kept(NamedTuple):
@@ -62,13 +66,16 @@ class Board:
         }
         return Picture(Cursor(self._born, self._change), changed, self._pin)
 
-    def lease(self, member: str, holder: str, epoch: int, seconds: float, now: float) -> Lease:
+    def lease(
+        self, member: str, holder: str, epoch: int, seconds: float, now: float, ends: float = inf
+    ) -> Lease:
         """Rule 3."""
         kept = self._kept.get(member, _Kept(0, Record(), ""))
         record = kept.record
         if record.holder not in ("", holder) and now < record.held_until:
             return Lease(False, record.held_until - now)
-        if record.verdict.epoch > epoch:
+        is_behind = record.verdict.epoch == epoch and record.verdict.until > now + ends + LEAST
+        if record.verdict.epoch > epoch or is_behind:
             return Lease(False)
         self._keep(member, record, _with_lease(record, holder, now + seconds), kept.action_id, now)
         return Lease(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from understudy.core.shared import Lease, Picture, Report, Room, Usage, Wanted
 from understudy.runtime.clock import SystemClock
@@ -26,8 +27,10 @@ class MemoryStore:
     async def exchange(self, pool: str, report: Report) -> Picture:
         return self._board(pool).exchange(report, self._clock.now())
 
-    async def lease(self, pool: str, member: str, holder: str, epoch: int, seconds: float) -> Lease:
-        return self._board(pool).lease(member, holder, epoch, seconds, self._clock.now())
+    async def lease(
+        self, pool: str, member: str, holder: str, epoch: int, seconds: float, ends: float = inf
+    ) -> Lease:
+        return self._board(pool).lease(member, holder, epoch, seconds, self._clock.now(), ends)
 
     async def reserve(self, pool: str, member: str, wanted: Sequence[Wanted]) -> Sequence[Room]:
         return self._meter(pool, member).reserve(wanted, self._clock.now())

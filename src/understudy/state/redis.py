@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha1
-from math import ceil
+from math import ceil, inf
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -120,8 +120,11 @@ class RedisStore:
         }
         return Picture(Cursor(born, int(change)), records, Pin(int(pin_epoch), pin))
 
-    async def lease(self, pool: str, member: str, holder: str, epoch: int, seconds: float) -> Lease:
-        arguments = [member, holder, epoch, _milliseconds(seconds), _milliseconds(KEPT)]
+    async def lease(
+        self, pool: str, member: str, holder: str, epoch: int, seconds: float, ends: float = inf
+    ) -> Lease:
+        known = "" if ends == inf else _milliseconds(ends)
+        arguments = [member, holder, epoch, _milliseconds(seconds), _milliseconds(KEPT), known]
         granted, left = await self._run(_LEASE, f"circuits:{pool}", arguments)
         return Lease(bool(granted), int(left) / 1000)
 

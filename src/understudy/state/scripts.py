@@ -163,6 +163,7 @@ return answer
 LEASE = (
     _RECORDS
     + """
+local LEAST = 10
 local member, holder, epoch, lasts = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 begin(tonumber(ARGV[5]))
 local record = read(member)
@@ -170,7 +171,8 @@ local before = body(record)
 if record.holder ~= '-' and record.holder ~= holder and now < record.held then
   return {0, whole(record.held - now)}
 end
-if record.epoch > epoch then return {0, '0'} end
+local is_behind = ARGV[6] ~= '' and record.epoch == epoch and record.ends > now + tonumber(ARGV[6]) + LEAST
+if record.epoch > epoch or is_behind then return {0, '0'} end
 record.holder, record.held = holder, now + lasts
 keep(member, record, before)
 return {1, '0'}
@@ -265,12 +267,19 @@ return 1
 PUBLISH = (
     _PRELUDE
     + """
-local fields = redis.call('HGETALL', key)
-for index = 1, #fields, 2 do
-  local ends = tonumber(string.match(fields[index + 1], '^1 (%d+) ') or '0')
-  if ends <= now then redis.call('HDEL', key, fields[index]) end
+local ends = now + tonumber(ARGV[2])
+local function forget_the_silent()
+  local fields = redis.call('HGETALL', key)
+  for index = 1, #fields, 2 do
+    local last = tonumber(string.match(fields[index + 1], '^1 (%d+) ') or '0')
+    if last <= now then redis.call('HDEL', key, fields[index]) end
+  end
+  redis.call('HSET', key, ':looked', whole(ends))
 end
-redis.call('HSET', key, ARGV[1], '1 ' .. whole(now + tonumber(ARGV[2])) .. ' ' .. ARGV[3])
+
+-- Once in the time that numbers last: if each looked at all, a thousand would take four seconds a second.
+if now >= tonumber(redis.call('HGET', key, ':looked') or '0') then forget_the_silent() end
+redis.call('HSET', key, ARGV[1], '1 ' .. whole(ends) .. ' ' .. ARGV[3])
 redis.call('PEXPIRE', key, ARGV[2])
 return 1
 """
