@@ -96,9 +96,10 @@ async def test_statistics_are_those_of_all(tmp_path: Path, server: RedisServer) 
             await replica.ask()
 
         async def counted() -> bool:
-            return bool((await two.stats())["total_requests"] == 3)
+            every = [(await replica.stats())["total_requests"] for replica in (one, two)]
+            return every == [3, 3]
 
-        await made.until(counted)
+        await made.until(counted, 4.0)
         stats = await one.stats()
         assert (stats["workers"], stats["answered"], stats["backends"]["lead"]["successes"]) == (2, 3, 3)
         assert stats["worker"] != (await two.stats())["worker"]
