@@ -33,6 +33,7 @@ class Replica(House):
     def __init__(self, *scripts: Any) -> None:
         super().__init__(*scripts, breaker=BREAKER, retry=RetrySettings(count=1))
         self.store = MoodyStore(self.clock)
+        self.chance = 0.0
         self.link = Link(self.store, self.clock)
         self.sharing = Sharing(
             self.link,
@@ -41,6 +42,7 @@ class Replica(House):
             "us",
             tell=lambda events: self.engine.hear(events),
             wake=lambda: self.engine.wake(),
+            jitter=lambda: self.chance,
         )
         self.engine = Engine(
             self.pool,
@@ -132,6 +134,26 @@ class TestBeats:
             replica.sharing.observe(BackendBenched(replica.clock.now(), 1, "a", 1.0))
             await replica.clock.advance(0.01)
         assert replica.store.asked.count("exchange") <= 6
+
+    async def test_chance_makes_an_interval_up_to_a_fifth_shorter(self, replica: Replica) -> None:
+        replica.chance = 1.0
+        await replica.clock.advance(1.0)
+        replica.store.asked.clear()
+        await replica.clock.advance(0.68 * 5)
+        assert replica.store.asked.count("exchange") == 5
+
+    async def test_who_waited_in_vain_takes_its_next_turn_by_chance(self, replica: Replica) -> None:
+        replica.chance = 0.75
+        replica.store.is_frozen = True
+        await replica.clock.advance(1.0)
+        assert replica.store.asked == ["exchange"]
+        replica.store.asked.clear()
+        while replica.link.is_quick:
+            await replica.clock.advance(0.01)
+        await replica.clock.advance(0.2)
+        assert replica.store.asked == []
+        await replica.clock.advance(0.03)
+        assert replica.store.asked == ["prove"]
 
     async def test_what_happens_during_a_beat_is_told_with_the_next_one(self, replica: Replica) -> None:
         replica.store.takes = 0.04
