@@ -1,4 +1,4 @@
-"""Two gateways of two workers each, with one Redis between them and the same providers behind: four processes.
+"""Two gateways of two workers each, with one Redis between them and the same providers behind them all.
 
 Who wants a certain worker connects until that one takes the connection, as in `workforce`.
 """
