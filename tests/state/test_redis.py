@@ -152,8 +152,6 @@ class TestTroubles:
 
 @needs_redis
 class TestConnections:
-    """Rule 4."""
-
     async def at_once(self, server: RedisServer, store: RedisStore) -> int:
         """How many connections it takes to reserve in so many places at one time."""
         before = opened(server)
@@ -183,12 +181,12 @@ class TestConnections:
         await store.exchange("p", Report())
         assert await self.at_once(server, store) == 0
 
-    async def test_a_call_that_is_cancelled_closes_its_own_and_the_next_exchange_opens_another(
+    async def test_calls_that_are_cancelled_lose_theirs_and_the_next_exchange_opens_others(
         self, server: RedisServer, store: RedisStore
     ) -> None:
         await store.exchange("p", Report())
         server.pause()
-        reserving = asyncio.ensure_future(store.reserve("p", "m", [Wanted(1, 9, 9)]))
+        reserving = asyncio.gather(*(store.reserve("p", member, [Wanted(1, 9, 9)]) for member in "mno"))
         await asyncio.sleep(0.05)
         reserving.cancel()
         await asyncio.wait((reserving,))
