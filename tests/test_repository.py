@@ -215,7 +215,9 @@ def test_an_unknown_bench_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "bench").write_text(text)
     told = subprocess.run(["bash", str(tmp_path / "bench"), "speed"], capture_output=True, text=True)
     assert told.returncode == 2
-    assert told.stderr.startswith("usage: scripts/bench core|translate|library|gateway|failover|scale|fleet|import")
+    assert told.stderr.startswith(
+        "usage: scripts/bench core|translate|library|gateway|failover|scale|fleet|import"
+    )
 
 
 # Versions and pins

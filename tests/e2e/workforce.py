@@ -160,25 +160,34 @@ async def workforce(
         home.backend("second", provider.base_url)
         home.pool("evening", "lead", "second", **settings)
         (folder / "tmp").mkdir()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "understudy", "serve", "--port", "0"),
-            *("--workers", str(workers), *options),
-            env={
-                **os.environ,
-                "UNDERSTUDY_HOME": str(folder),
-                "UNDERSTUDY_ADMIN_KEY": ADMIN_KEY,
-                "TMPDIR": str(folder / "tmp"),
-            },
-            stdout=PIPE,
-            stderr=PIPE,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(20):
-                url = (await process.stdout.readline()).decode().strip()
-            yield Workforce(process, int(url.rpartition(":")[2]), home, provider, workers)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        async with staff(home, provider, *options, workers=workers) as force:
+            yield force
+
+
+@asynccontextmanager
+async def staff(
+    home: Home, provider: FaultProvider, *options: str, workers: int = 2
+) -> AsyncIterator[Workforce]:
+    """One gateway that serves what is saved there."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "understudy", "serve", "--port", "0"),
+        *("--workers", str(workers), *options),
+        env={
+            **os.environ,
+            "UNDERSTUDY_HOME": str(home.path),
+            "UNDERSTUDY_ADMIN_KEY": ADMIN_KEY,
+            "TMPDIR": str(home.path / "tmp"),
+        },
+        stdout=PIPE,
+        stderr=PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            url = (await process.stdout.readline()).decode().strip()
+        yield Workforce(process, int(url.rpartition(":")[2]), home, provider, workers)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

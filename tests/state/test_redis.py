@@ -14,7 +14,7 @@ from understudy import ConfigurationError
 from understudy.core.shared import Record, Report, Told, Usage, Verdict, Wanted
 from understudy.runtime.ports import StateUnavailable
 from understudy.state import open_store
-from understudy.state.redis import KEPT, RedisStore
+from understudy.state.redis import CONNECTIONS, KEPT, RedisStore
 
 
 @pytest.fixture
@@ -151,6 +151,69 @@ class TestTroubles:
 
 
 @needs_redis
+class TestConnections:
+    async def at_once(self, server: RedisServer, store: RedisStore) -> int:
+        """How many connections it takes to reserve in so many places at one time."""
+        before = opened(server)
+        await asyncio.gather(*(store.reserve("p", f"m{n}", [Wanted(1, 9, 9)]) for n in range(CONNECTIONS)))
+        return opened(server) - before - 1
+
+    async def test_after_the_first_exchange_nothing_waits_for_one(
+        self, server: RedisServer, store: RedisStore
+    ) -> None:
+        await store.exchange("p", Report())
+        assert await self.at_once(server, store) == 0
+
+    async def test_they_are_opened_once(self, server: RedisServer, store: RedisStore) -> None:
+        await store.exchange("p", Report())
+        before = store.operations
+        await store.exchange("p", Report())
+        assert store.operations == before + 1
+
+    async def test_after_a_restart_the_next_exchange_opens_them_again(
+        self, server: RedisServer, store: RedisStore
+    ) -> None:
+        await store.exchange("p", Report())
+        server.kill()
+        with pytest.raises(StateUnavailable):
+            await store.exchange("p", Report())
+        server.start()
+        await store.exchange("p", Report())
+        assert await self.at_once(server, store) == 0
+
+    async def test_calls_that_are_cancelled_lose_theirs_and_the_next_exchange_opens_others(
+        self, server: RedisServer, store: RedisStore
+    ) -> None:
+        await store.exchange("p", Report())
+        server.pause()
+        reserving = asyncio.gather(*(store.reserve("p", member, [Wanted(1, 9, 9)]) for member in "mno"))
+        await asyncio.sleep(0.05)
+        reserving.cancel()
+        await asyncio.wait((reserving,))
+        server.resume()
+        await store.exchange("p", Report())
+        assert await self.at_once(server, store) == 0
+
+    async def test_a_server_that_was_a_replica_has_them_opened_again(
+        self, server: RedisServer, store: RedisStore
+    ) -> None:
+        await store.exchange("p", Report())
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StateUnavailable):
+            await store.exchange("p", Report(proves=True))
+        server.command("REPLICAOF", "NO", "ONE")
+        await store.exchange("p", Report())
+        assert await self.at_once(server, store) == 0
+
+
+def opened(server: RedisServer) -> int:
+    """How many connections it has taken so far; asking takes one."""
+    lines = server.command("INFO", "stats").decode().splitlines()
+    (count,) = [line.partition(":")[2] for line in lines if line.startswith("total_connections_received:")]
+    return int(count)
+
+
+@needs_redis
 class TestKeys:
     async def test_every_key_has_the_schema_in_its_name_and_ends_by_itself(
         self, server: RedisServer, store: RedisStore
@@ -179,4 +242,4 @@ class TestKeys:
     async def test_operations_are_counted(self, server: RedisServer, store: RedisStore) -> None:
         await store.exchange("p", Report())
         await store.exchange("p", Report())
-        assert store.operations == 3, "the scripts were sent once"
+        assert store.operations == 3 + CONNECTIONS, "the scripts were sent once"
