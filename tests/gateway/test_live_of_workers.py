@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,29 @@ async def test_the_others_stop_listening_soon_after_the_last_reader_has_left(tmp
         assert other.gateway.journal.on_end is None
 
 
+async def test_who_reads_here_hears_on_when_another_worker_is_watched_no_longer() -> None:
+    stage = Stage(completion())
+    visit = await watch(stage)
+    stage.gateway.live.glance(2, None)
+    await stage.clock.advance(KEEP_SECONDS)
+    await stage.play(headers={"x-request-id": "mine"})
+    assert ids(visit) == ["mine"]
+    await leave(stage, visit)
+
+
+async def test_one_picture_takes_no_news_from_who_reads(tmp_path: Path) -> None:
+    one, other = Stage(completion()), Stage(completion())
+    async with two_workers(tmp_path, one, other):
+        visit = await watched(one)
+        await other.play(headers={"x-request-id": "theirs"})
+        await seen(one, lambda: bool(ids(visit)))
+        async with caller(one.gateway) as client:
+            await client.get("/live?once=1")
+        await seen(one, lambda: len(of(visit, "picture")) == 3)
+        assert ids(visit) == ["theirs"]
+        await leave(one, visit)
+
+
 async def test_what_ended_while_nobody_read_is_not_told_to_the_next_reader(tmp_path: Path) -> None:
     one, other = Stage(completion()), Stage([completion()] * 2)
     async with two_workers(tmp_path, one, other):
@@ -199,7 +223,9 @@ async def test_a_silent_or_dead_worker_costs_its_lines_alone(tmp_path: Path) -> 
             if hang:
                 hanging.bind(str(tmp_path / "2.socket"))
                 hanging.listen()
+            began = time.monotonic()
             visit = await watched(one)
+            assert time.monotonic() - began < siblings.ask_seconds
             await one.play()
             await seen(one, lambda visit=visit: len(of(visit, "picture")) == 2)  # type: ignore[misc]
             stats = of(visit, "picture")[1]["profiles"]["evening"]["stats"]

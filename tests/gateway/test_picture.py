@@ -9,10 +9,16 @@ from tests.gateway.stage import Stage
 from tests.runtime.house import completion
 from understudy.gateway.picture import draw
 from understudy.gateway.profiles import Profiles
+from understudy.gateway.worker import Worker
 
 
 async def test_a_large_gateway_is_drawn_profile_by_profile_and_others_come_first_meanwhile() -> None:
-    profiles = Profiles({str(number): Stage(completion()).served for number in range(5)})
+    stage = Stage(completion())
+    gateway = stage.gateway
+    gateway.worker = Worker(3, of=3)
+    gateway.draining = True
+    await stage.clock.advance(0.25)
+    gateway.profiles = Profiles({str(number): Stage(completion()).served for number in range(5)})
     turns = 0
 
     async def other() -> None:
@@ -22,7 +28,7 @@ async def test_a_large_gateway_is_drawn_profile_by_profile_and_others_come_first
             await asyncio.sleep(0)
 
     busy = asyncio.ensure_future(other())
-    picture = json.loads(await draw(profiles, 1_700_000_000.25, worker="3", draining=True))
+    picture = json.loads(await draw(gateway, [], []))
     busy.cancel()
     assert turns >= 5
     assert list(picture["profiles"]) == list("01234")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from understudy.core.history import Bucket
+from understudy.core.history import SECONDS, Bucket
 from understudy.gateway.news import Backlog, News
 from understudy.runtime.ports import Handle
 
@@ -30,7 +30,7 @@ Strip = Sequence[Bucket | None]
 
 
 class Part(msgspec.Struct):
-    """One profile at one worker."""
+    """One profile at one worker; `waiting` at its door."""
 
     in_flight: int
     waiting: int
@@ -38,8 +38,7 @@ class Part(msgspec.Struct):
 
     @classmethod
     def of(cls, served: Served) -> Part:
-        door, balancer = served.door, served.balancer
-        return cls(door.inside, door.waiting + balancer.stats().waiting, balancer.strips())
+        return cls(served.door.inside, served.door.waiting, served.balancer.strips())
 
 
 class Told(msgspec.Struct, array_like=True):
@@ -90,6 +89,11 @@ class Relay:
         missed = list(self._backlog.missed.items())
         self._backlog.missed.clear()
         return [Told.of(news) for news in self._backlog], missed
+
+
+def bucket_number(now: float) -> int:
+    """Of the bucket that is being filled."""
+    return int(now // SECONDS)
 
 
 def laid_together(strips: Iterable[tuple[int, Strip]]) -> list[Bucket | None]:

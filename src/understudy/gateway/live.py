@@ -31,9 +31,8 @@ import msgspec
 
 from understudy._version import __version__
 from understudy.core.events import AttemptFailed, Event
-from understudy.core.history import SECONDS
 from understudy.gateway.conversation import STREAM
-from understudy.gateway.glance import KEEP_SECONDS, Glance, Part, Relay
+from understudy.gateway.glance import KEEP_SECONDS, Glance, Part, Relay, bucket_number
 from understudy.gateway.http import ClientLeft, HttpError, Receive, Request, Scope, Send, answer
 from understudy.gateway.journal import Entry
 from understudy.gateway.news import Backlog, News, event_bytes
@@ -270,8 +269,7 @@ class Live:
             )
         if watcher:
             await self._relay(glances)
-        whole = [self._glance(), *glances.values()]
-        return await draw(gateway, whole, list(accounts.values()))
+        return await draw(gateway, list(glances.values()), list(accounts.values()))
 
     async def _pause(self, until: float) -> None:
         over = asyncio.Event()
@@ -285,18 +283,15 @@ class Live:
 
     def glance(self, watcher: int, after: int | None) -> Glance:
         """What the worker of this number is told, 0 for one that wants a picture alone."""
-        told = self._glance()
+        gateway = self._gateway
+        parts = {name: Part.of(served) for name, served in gateway.profiles.by_name.items()}
+        told = Glance(bucket_number(gateway.clock.now()), parts)
         if watcher:
             relay = self._relay_to(watcher)
             relay.arrived(self._number if after is None else after)
             told.news, told.missed = relay.take()
             told.number = self._number
         return told
-
-    def _glance(self) -> Glance:
-        gateway = self._gateway
-        parts = {name: Part.of(served) for name, served in gateway.profiles.by_name.items()}
-        return Glance(int(gateway.clock.now() // SECONDS), parts)
 
     def _relay_to(self, watcher: int) -> Relay:
         """Kept until it has not been asked for long enough."""

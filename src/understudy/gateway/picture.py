@@ -16,7 +16,7 @@ import msgspec
 
 from understudy.core.history import Bucket
 from understudy.gateway import merging
-from understudy.gateway.glance import Glance, Part, laid_together
+from understudy.gateway.glance import Glance, Part, bucket_number, laid_together
 
 if TYPE_CHECKING:
     from understudy.gateway.app import Gateway
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 
 async def draw(gateway: Gateway, glances: Sequence[Glance], accounts: Sequence[Account]) -> bytes:
-    """The picture, encoded: of what the workers tell, this one first. Alone it needs no accounts."""
+    """The picture, encoded. `glances` are of the other workers, `accounts` of all; none of one alone."""
     drawn: dict[str, msgspec.Raw] = {}
     profiles = gateway.profiles
     for name, served in list(profiles.by_name.items()):
-        parts = [(glance.bucket, glance.parts[name]) for glance in glances if name in glance.parts]
+        parts = [(bucket_number(gateway.clock.now()), Part.of(served))]
+        parts += [(glance.bucket, glance.parts[name]) for glance in glances if name in glance.parts]
         told = [one.stats[name] for one in accounts if name in one.stats]
         # One that began to be served while the others were asked.
         stats = merging.merged(told) if told else served.balancer.stats().to_dict()
@@ -48,7 +49,7 @@ def _profile(
         "policy": stats["policy"],
         "default": is_default,
         "in_flight": sum(part.in_flight for _, part in parts),
-        "waiting": sum(part.waiting for _, part in parts),
+        "waiting": stats["waiting"] + sum(part.waiting for _, part in parts),
         "stats": stats,
         "members": {
             slot.name: {"model": slot.profile and slot.profile.model, "strip": _strip(slot.name, parts)}
