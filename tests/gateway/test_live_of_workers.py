@@ -158,6 +158,7 @@ async def test_the_others_stop_listening_soon_after_the_last_reader_has_left(tmp
 async def test_who_reads_here_hears_on_when_another_worker_is_watched_no_longer() -> None:
     stage = Stage(completion())
     visit = await watch(stage)
+    await stage.clock.advance(0.5)  # between two beats
     stage.gateway.live.glance(2, None)
     await stage.clock.advance(KEEP_SECONDS)
     await stage.play(headers={"x-request-id": "mine"})
