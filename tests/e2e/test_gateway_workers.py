@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.gateway_theatre import Visitor
 from tests.e2e.redis_server import RedisServer, needs_redis
 from tests.e2e.workforce import Series, Workforce, figure, get, is_running, workforce
 from understudy.faults import TEXT
@@ -153,6 +154,33 @@ async def test_a_client_does_not_see_anothers_request_through_another_worker(
         assert (await force.get(path, 2, key=alice)).status == 200
         assert (await force.get(path, 2, key=bob)).status == 404
         assert (await force.admin("GET", path, worker=2)).status == 200
+
+
+async def test_whoever_is_watched_shows_the_requests_of_all_workers(tmp_path: Path) -> None:
+    async with workforce(tmp_path) as force, force.visit(1) as watcher:
+        await watcher.send("GET", "/live", {}, b"")
+        await watcher.read_head()
+        await watcher.read_until(b"event: picture")
+        sent = [(await force.ask(worker)).headers["x-request-id"] for worker in (1, 2, 2, 1, 2)]
+        async with asyncio.timeout(10):
+            while len(told := decisions(watcher)) < len(sent):
+                await watcher.read_piece()
+        assert sorted(told) == sorted(sent)
+        for worker in (1, 2):
+            picture = (await force.get("/live?once=1", worker)).value
+            evening = picture["profiles"]["evening"]
+            assert (picture["worker"], evening["stats"]["answered"]) == (str(worker), len(sent))
+            strip = evening["members"]["lead"]["strip"]
+            assert sum(bucket["ok"] for bucket in strip if bucket is not None) == len(sent)
+            listed = (await force.get("/requests", worker)).value["requests"]
+            assert [request["id"] for request in listed] == sent[::-1]
+
+
+def decisions(watcher: Visitor) -> list[str]:
+    """The ids of those that came so far."""
+    events = watcher.body.decode().split("\n\n")[:-1]
+    told = [event.partition("\ndata: ")[2] for event in events if event.startswith("event: decision")]
+    return [json.loads(data)["id"] for data in told]
 
 
 async def test_a_worker_that_hangs_is_answered_for_with_what_it_had_counted(tmp_path: Path) -> None:

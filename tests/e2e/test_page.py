@@ -38,7 +38,7 @@ from understudy.gateway.app import Gateway
 from understudy.gateway.edge import EdgeProtocol
 from understudy.gateway.http import Message, Receive, Scope, Send, answer
 from understudy.gateway.keys import Keys
-from understudy.gateway.live import BACKLOG, News
+from understudy.gateway.news import BACKLOG, News
 from understudy.gateway.profiles import Profiles, Served
 
 CHROMIUM = shutil.which("chromium")

@@ -16,7 +16,8 @@ from tests.gateway.stage import ADMIN_KEY, Stage, Visit, message_of
 from tests.gateway.test_openapi import check
 from tests.runtime.house import completion, refusal, speech
 from understudy.gateway import live
-from understudy.gateway.live import BACKLOG, READERS, News, Reader
+from understudy.gateway.live import READERS, Reader
+from understudy.gateway.news import BACKLOG, News
 from understudy.gateway.profiles import Profiles
 from understudy.gateway.worker import Worker
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from understudy.gateway.glance import Glance
 from understudy.gateway.siblings import Account, Siblings
 from understudy.gateway.worker import Worker
 from understudy.observe.families import Family, Sample
@@ -40,6 +41,12 @@ class Counts:
     def find(self, request_id: str, client: str | None) -> dict[str, Any] | None:
         return self.trails.get((request_id, client))
 
+    def list_newest(self, count: int, client: str | None) -> list[dict[str, Any]]:
+        return [trail for (_, whose), trail in self.trails.items() if whose == client][:count]
+
+    def glance(self, watcher: int, after: int | None) -> Glance:
+        return Glance(watcher, {}, after or 0)
+
 
 class Someone(Siblings):
     """A worker, and its figures."""
@@ -48,7 +55,10 @@ class Someone(Siblings):
 
     def __init__(self, folder: Path, number: int, of: int = 2) -> None:
         self.counts = Counts()
-        super().__init__(folder, Worker(number, of), self.counts.read, self.counts.find)
+        counts = self.counts
+        super().__init__(
+            folder, Worker(number, of), counts.read, counts.find, counts.list_newest, counts.glance
+        )
 
     async def told(self) -> dict[int, tuple[float | None, float | None]]:
         """Of each worker what it answered and what is in flight."""

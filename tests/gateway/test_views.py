@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,7 +184,14 @@ async def two_workers(folder: Path, *stages: Stage) -> AsyncIterator[None]:
     for number, stage in enumerate(stages, start=1):
         gateway = stage.gateway
         gateway.worker = Worker(number, len(stages))
-        gateway.siblings = Siblings(folder, gateway.worker, partial(account, gateway), gateway.journal.trail)
+        gateway.siblings = Siblings(
+            folder,
+            gateway.worker,
+            partial(account, gateway),
+            gateway.journal.trail,
+            gateway.journal.summaries,
+            gateway.live.glance,
+        )
         await gateway.siblings.open()
     try:
         yield
@@ -229,6 +237,29 @@ async def test_a_trail_is_found_at_any_worker_by_who_may_see_it(tmp_path: Path) 
             found = await client.get(f"/requests/{request_id}", headers=ALICE)
             assert found.json()["status"] == "answered"
             assert (await client.get(f"/requests/{request_id}", headers=BOB)).status_code == 404
+
+
+async def test_the_newest_requests_are_those_of_all_workers_as_far_as_one_may_see_them(
+    tmp_path: Path,
+) -> None:
+    one, other = Stage([completion()] * 2, keys=KEYS), Stage([completion()] * 2, keys=KEYS)
+    async with two_workers(tmp_path, one, other):
+        plan = [(one, "1", ALICE), (other, "2", BOB), (one, "3", BOB), (other, "4", ALICE)]
+        for stage, name, who in plan:
+            await stage.play(headers=who | {"x-request-id": name})
+            for each in (one, other):
+                await each.clock.advance(1)
+        for stage in (one, other):
+            stage.admit_operator()
+            async with caller(stage.gateway) as client:
+
+                async def listed(path: str, who: dict[str, str], client: Any = client) -> list[str]:
+                    return [row["id"] for row in (await client.get(path, headers=who)).json()["requests"]]
+
+                assert await listed("/requests", OPERATOR) == ["4", "3", "2", "1"]
+                assert await listed("/requests?limit=3", OPERATOR) == ["4", "3", "2"]
+                assert await listed("/requests", ALICE) == ["4", "1"]
+                assert await listed("/requests", BOB) == ["3", "2"]
 
 
 async def test_without_the_client_library_the_others_are_told_the_statistics(

@@ -218,7 +218,15 @@ async def _met(gateway: Gateway, post: Post | None) -> AsyncIterator[None]:
     if post is None:
         yield
         return
-    siblings = Siblings(post.folder, gateway.worker, lambda: views.account(gateway), gateway.journal.trail)
+    journal = gateway.journal
+    siblings = Siblings(
+        post.folder,
+        gateway.worker,
+        count=lambda: views.account(gateway),
+        find=journal.trail,
+        list_newest=journal.summaries,
+        glance=gateway.live.glance,
+    )
     await siblings.open()
     gateway.siblings = siblings
     try:

@@ -5,6 +5,7 @@ edge.py           uvicorn's HTTP protocol, with our limits
 supervisor.py     the parent of several workers
 worker.py         which worker this is, and its line to the parent; shares.py: its part of ceilings
 siblings.py       what workers tell each other; merging.py: their statistics as one's
+glance.py         what one worker tells another that somebody watches; news.py: decisions on their way
 app.py            the ASGI application: which route a request takes
 conversation.py   one chat request, from its body to the last byte of its answer
 views.py          what can be read: models, statistics, metrics, trails

@@ -134,6 +134,10 @@ class Journal:
         """This client's, the newest first; None as the client sees everybody's."""
         return list(islice(self._seen_by(client), count))
 
+    def summaries(self, count: int, client: str | None) -> list[dict[str, Any]]:
+        """The JSON of `newest`."""
+        return [entry.summary() for entry in self.newest(count, client)]
+
     def running(self, profile: str, number: int) -> Entry | None:
         """The entry of a request that runs, by its number in this profile's pool."""
         entries = reversed(self._entries.values())

@@ -16,13 +16,14 @@
    others, and are counted. They are put into words once, when the first reader takes them.
 4. A reader that takes nothing for `patience` seconds is cut off, and at most `READERS` are let in.
 5. A client reads of its own requests, the operator of all. Members are everybody's, as in the statistics.
-6. When the gateway drains every stream says so and ends, within `last_seconds` whatever the reader does.
+6. With several workers all of this is of all of them. Whoever has readers asks the others once a beat
+   (`glance`) and waits for `ask_seconds` at most: one that is gone or silent costs its lines, and no more.
+7. When the gateway drains every stream says so and ends, within `last_seconds` whatever the reader does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,10 @@ import msgspec
 from understudy._version import __version__
 from understudy.core.events import AttemptFailed, Event
 from understudy.gateway.conversation import STREAM
+from understudy.gateway.glance import KEEP_SECONDS, Glance, Part, Relay, bucket_number
 from understudy.gateway.http import ClientLeft, HttpError, Receive, Request, Scope, Send, answer
 from understudy.gateway.journal import Entry
+from understudy.gateway.news import Backlog, News, event_bytes
 from understudy.gateway.picture import draw, instant
 from understudy.gateway.presence import Presence, cut
 from understudy.library.balancer import Balancer
@@ -40,33 +43,13 @@ from understudy.observe.words import change_words
 
 if TYPE_CHECKING:
     from understudy.gateway.app import Gateway
+    from understudy.gateway.siblings import Account
 
 BEAT = 1.0
-BACKLOG = 200
 READERS = 100
 PATIENCE = 30.0
 LAST_SECONDS = 1.0
-
-
-class News:
-    """One decision or change. `client` is whose it is, None everybody's; what is `smooth` makes way first."""
-
-    __slots__ = ("_data", "_tell", "client", "event", "smooth")
-
-    def __init__(
-        self, event: str, client: str | None, tell: Callable[[], Mapping[str, Any]], *, smooth: bool = False
-    ) -> None:
-        self.event = event
-        self.client = client
-        self.smooth = smooth
-        self._tell = tell
-        self._data: bytes | None = None
-
-    def data(self) -> bytes:
-        """In words, once for all readers."""
-        if self._data is None:
-            self._data = _event(self.event, msgspec.json.encode(self._tell()))
-        return self._data
+ASK_SECONDS = 0.5
 
 
 class Reader:
@@ -77,12 +60,12 @@ class Reader:
         self.ended = False
         self.limit: asyncio.Timeout | None = None  # of what is being written
         self._picture = b""
-        self._news: deque[News] = deque()
-        self._missed = 0
+        self._news = Backlog()
         self._woken = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<Reader {self.client or 'operator'}, {len(self._news)} news wait, {self._missed} missed>"
+        news = self._news
+        return f"<Reader {self.client or 'operator'}, {len(news)} news wait, {news.missed.total()} missed>"
 
     def show(self, picture: bytes) -> None:
         """Rule 2."""
@@ -91,12 +74,15 @@ class Reader:
 
     def tell(self, news: News) -> None:
         """Rules 3 and 5."""
-        if self.client is not None and news.client not in (None, self.client):
-            return
-        if len(self._news) >= BACKLOG:
-            self._make_way()
-        self._news.append(news)
-        self._woken.set()
+        if self._may_see(news.client):
+            self._news.add(news)
+            self._woken.set()
+
+    def miss(self, client: str | None, count: int) -> None:
+        """So many of this client's gave way elsewhere."""
+        if self._may_see(client):
+            self._news.missed[client] += count
+            self._woken.set()
 
     def end(self) -> None:
         self.ended = True
@@ -108,19 +94,18 @@ class Reader:
         self._woken.clear()
         pieces = [news.data() for news in self._news]
         self._news.clear()
-        if self._missed:
-            pieces.append(_event("missed", b'{"count":%d}' % self._missed))
-            self._missed = 0
+        if missed := self._news.missed.total():
+            pieces.append(event_bytes("missed", b'{"count":%d}' % missed))
+            self._news.missed.clear()
         pieces.append(self._picture)
         self._picture = b""
         if self.ended:
-            pieces.append(_event("end", b'{"reason":"the gateway shuts down"}'))
+            pieces.append(event_bytes("end", b'{"reason":"the gateway shuts down"}'))
         return b"".join(pieces)
 
-    def _make_way(self) -> None:
-        self._missed += 1
-        oldest = next((news for news in self._news if news.smooth), self._news[0])
-        self._news.remove(oldest)
+    def _may_see(self, client: str | None) -> bool:
+        """Rule 5."""
+        return self.client is None or client in (None, self.client)
 
 
 class _Ear:
@@ -139,10 +124,14 @@ class Live:
 
     patience = PATIENCE
     last_seconds = LAST_SECONDS
+    ask_seconds = ASK_SECONDS
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._readers: set[Reader] = set()
+        self._relays: dict[int, Relay] = {}
+        self._arrived: dict[int, int] = {}  # by worker the number of its last news
+        self._number = 0
         self._ears: dict[Balancer, _Ear] = {}
         self._beat: asyncio.Task[None] | None = None
         self._newest = b""
@@ -173,7 +162,7 @@ class Live:
             self._leave(reader)
 
     def end(self) -> None:
-        """Rule 6. Idempotent."""
+        """Rule 7. Idempotent."""
         self._ended = True
         for reader in self._readers:
             reader.end()
@@ -200,8 +189,12 @@ class Live:
         )
 
     def _tell(self, news: News) -> None:
+        self._number += 1
+        news.number = self._number
         for reader in self._readers:
             reader.tell(news)
+        for relay in self._relays.values():
+            relay.tell(news)
 
     def _at(self, event: Event) -> str:
         clock = self._gateway.clock
@@ -213,22 +206,20 @@ class Live:
         reader = Reader(client)
         self._readers.add(reader)
         if self._beat is None:
-            self._gateway.journal.on_end = self._request_ended
             self._beat = asyncio.ensure_future(self._beats())
         elif self._newest:
             reader.show(self._newest)
         return reader
 
     def _leave(self, reader: Reader) -> None:
-        """Rule 1, after the last."""
         self._readers.discard(reader)
         if self._readers or self._beat is None:
             return
         self._beat.cancel()
         self._beat = None
         self._newest = b""
-        self._gateway.journal.on_end = None
-        self._listen_to({})
+        self._arrived.clear()
+        self._rest()
 
     async def _stream(self, reader: Reader, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -250,32 +241,96 @@ class Live:
             "admin": self._gateway.admin is not None,
             "version": __version__,
         }
-        return _event("hello", msgspec.json.encode(told))
+        return event_bytes("hello", msgspec.json.encode(told))
 
     # Pictures
 
     async def _beats(self) -> None:
+        clock = self._gateway.clock
         while True:
-            served = self._gateway.profiles.by_name
-            self._listen_to({one.balancer: name for name, one in served.items()})
-            self._newest = _event("picture", await self._draw())
+            began = clock.now()
+            self._listen()
+            drawn = await self._draw(self._gateway.worker.number)
+            self._newest = event_bytes("picture", drawn)
             for reader in self._readers:
                 reader.show(self._newest)
-            await self._pause()
+            # Whoever did not answer has cost some of the time.
+            await self._pause(max(began + BEAT, clock.now() + BEAT - self.ask_seconds))
 
-    async def _draw(self) -> bytes:
+    async def _draw(self, watcher: int = 0) -> bytes:
+        """Tells also what the others have told; but nothing of theirs without a watcher."""
         gateway = self._gateway
-        wall = gateway.clock.wall()
-        return await draw(gateway.profiles, wall, worker=gateway.worker.name, draining=gateway.draining)
+        glances: Mapping[int, Glance] = {}
+        accounts: Mapping[int, Account] = {}
+        if gateway.siblings is not None:
+            glances, accounts = await asyncio.gather(
+                gateway.siblings.glances(watcher, self._arrived, self.ask_seconds),
+                gateway.siblings.accounts(self.ask_seconds),
+            )
+        if watcher:
+            await self._relay(glances)
+        return await draw(gateway, list(glances.values()), list(accounts.values()))
 
-    async def _pause(self) -> None:
-        clock = self._gateway.clock
+    async def _pause(self, until: float) -> None:
         over = asyncio.Event()
-        timer = clock.call_at(clock.now() + BEAT, over.set)
+        timer = self._gateway.clock.call_at(until, over.set)
         try:
             await over.wait()
         finally:
             timer.cancel()
+
+    # Other workers (rule 6)
+
+    def glance(self, watcher: int, after: int | None) -> Glance:
+        """What the worker of this number is told, 0 for one that wants a picture alone."""
+        gateway = self._gateway
+        parts = {name: Part.of(served) for name, served in gateway.profiles.by_name.items()}
+        told = Glance(bucket_number(gateway.clock.now()), parts)
+        if watcher:
+            relay = self._relay_to(watcher)
+            relay.arrived(self._number if after is None else after)
+            told.news, told.missed = relay.take()
+            told.number = self._number
+        return told
+
+    def _relay_to(self, watcher: int) -> Relay:
+        """Kept until it has not been asked for long enough."""
+        clock = self._gateway.clock
+        if not self._relays:
+            self._number = max(self._number, int(clock.now() * 1e6))  # above those of who had this place
+        timer = clock.call_at(clock.now() + KEEP_SECONDS, lambda: self._forget(watcher))
+        relay = self._relays.setdefault(watcher, Relay(timer))
+        if relay.timer is not timer:
+            relay.timer.cancel()
+            relay.timer = timer
+        self._listen()
+        return relay
+
+    def _forget(self, watcher: int) -> None:
+        self._relays.pop(watcher)
+        self._rest()
+
+    async def _relay(self, glances: Mapping[int, Glance]) -> None:
+        for number, glance in glances.items():
+            self._arrived[number] = glance.number
+            for news in [told.news() for told in glance.news]:
+                for reader in self._readers:
+                    reader.tell(news)
+            for reader in self._readers:
+                for client, count in glance.missed:
+                    reader.miss(client, count)
+            await asyncio.sleep(0)  # readers take what there is
+
+    def _listen(self) -> None:
+        served = self._gateway.profiles.by_name
+        self._gateway.journal.on_end = self._request_ended
+        self._listen_to({one.balancer: name for name, one in served.items()})
+
+    def _rest(self) -> None:
+        """Rule 1."""
+        if not (self._readers or self._relays):
+            self._gateway.journal.on_end = None
+            self._listen_to({})
 
     def _listen_to(self, balancers: Mapping[Balancer, str]) -> None:
         """To these and no others: profiles come and go."""
@@ -294,7 +349,3 @@ def _failed(entry: Entry, event: AttemptFailed) -> dict[str, Any]:
 
 def _told(summary: Mapping[str, Any], at: str) -> Callable[[], Mapping[str, Any]]:
     return lambda: {"at": at, **summary}
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)

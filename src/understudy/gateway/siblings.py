@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from understudy.gateway import merging
+from understudy.gateway.glance import Glance
 from understudy.gateway.worker import Worker
 from understudy.observe import families
 from understudy.observe.families import Family
@@ -56,14 +57,21 @@ class Account(msgspec.Struct):
 
 
 class Question(msgspec.Struct):
-    """`id` and `client` are those of the request whose trail is asked for; without, for the account."""
+    """What is asked for: the trail of the request with this `id`, or so many of the `newest`, both as far as
+    `client` may see them; a glance for the `watcher`, with the news `after` a number; else the account.
+    """
 
     id: str | None = None
     client: str | None = None
+    newest: int | None = None
+    watcher: int | None = None
+    after: int | None = None
 
 
 class Siblings:
-    """The other workers. `count` reads this worker's own account, `find` one of its trails."""
+    """The other workers. Of this one, `count` reads the account, `find` a trail, `list_newest` the newest
+    requests, `glance` what a watcher wants to know.
+    """
 
     ask_seconds = ASK_SECONDS
     book_seconds = BOOK_SECONDS
@@ -74,11 +82,15 @@ class Siblings:
         worker: Worker,
         count: Callable[[], Account],
         find: Callable[[str, str | None], dict[str, Any] | None],
+        list_newest: Callable[[int, str | None], list[dict[str, Any]]],
+        glance: Callable[[int, int | None], Glance],
     ) -> None:
         self._folder = folder
         self.worker = worker
         self._count = count
         self._find = find
+        self._list_newest = list_newest
+        self._glance = glance
         self._former = self._read_books(worker.number)
         self._written = b""
         self._is_failing = False
@@ -101,10 +113,10 @@ class Siblings:
             self._server.close()
             self._socket(self.worker.number).unlink(missing_ok=True)
 
-    async def accounts(self) -> dict[int, Account]:
+    async def accounts(self, within: float | None = None) -> dict[int, Account]:
         """Every worker's account by its number, this one's first."""
         own = self._account()
-        told = await self._ask_all(Question(), Account)
+        told = await self._ask_all(Question(), Account, within)
         return {self.worker.number: own} | {
             number: account or self._read_books(number) for number, account in told.items()
         }
@@ -114,17 +126,38 @@ class Siblings:
         found = await self._ask_all(Question(request_id, client), dict[str, Any])
         return next((trail for trail in found.values() if trail is not None), None)
 
+    async def newest(self, count: int, client: str | None) -> list[dict[str, Any]]:
+        """The newest requests of the other workers, of each so many, as far as that client may see."""
+        found = await self._ask_all(Question(client=client, newest=count), list[dict[str, Any]])
+        return [request for requests in found.values() for request in requests or ()]
+
+    async def glances(self, watcher: int, after: Mapping[int, int], within: float) -> dict[int, Glance]:
+        """Those of the other workers that answer, by their numbers; `after` by number, too."""
+
+        async def ask(number: int) -> Glance | None:
+            question = Question(watcher=watcher, after=after.get(number))
+            glance: Glance | None = await self._ask(number, question, Glance, within)
+            return glance
+
+        found = await asyncio.gather(*map(ask, self._others))
+        return {number: one for number, one in zip(self._others, found, strict=True) if one is not None}
+
     # Asking
 
-    async def _ask_all(self, question: Question, kind: type[Any]) -> Mapping[int, Any]:
-        others = [number for number in range(1, self.worker.of + 1) if number != self.worker.number]
-        answers = await asyncio.gather(*(self._ask(number, question, kind) for number in others))
-        return dict(zip(others, answers, strict=True))
+    @property
+    def _others(self) -> list[int]:
+        return [number for number in range(1, self.worker.of + 1) if number != self.worker.number]
 
-    async def _ask(self, number: int, question: Question, kind: type[Any]) -> Any:
+    async def _ask_all(
+        self, question: Question, kind: type[Any], within: float | None = None
+    ) -> Mapping[int, Any]:
+        asked = (self._ask(number, question, kind, within) for number in self._others)
+        return dict(zip(self._others, await asyncio.gather(*asked), strict=True))
+
+    async def _ask(self, number: int, question: Question, kind: type[Any], within: float | None) -> Any:
         """None where nobody answers (rule 2)."""
         try:
-            async with asyncio.timeout(self.ask_seconds):
+            async with asyncio.timeout(within or self.ask_seconds):
                 data = await _exchange(self._socket(number), msgspec.msgpack.encode(question))
             return msgspec.msgpack.decode(data, type=kind | None)
         except (OSError, TimeoutError, msgspec.MsgspecError):
@@ -140,9 +173,13 @@ class Siblings:
         writer.close()
 
     def _answer(self, question: Question) -> Any:
-        if question.id is None:
-            return self._account()
-        return self._find(question.id, question.client)
+        if question.id is not None:
+            return self._find(question.id, question.client)
+        if question.newest is not None:
+            return self._list_newest(question.newest, question.client)
+        if question.watcher is not None:
+            return self._glance(question.watcher, question.after)
+        return self._account()
 
     # Books (rules 3 and 4)
 

@@ -1,13 +1,14 @@
 """What can be read of the gateway: models, statistics, metrics, requests, and its own description.
 
 A view gets the client's name, None for the operator, who may see everything. With several workers figures are
-of all of them, and so are trails.
+of all of them, and so are requests and trails.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from understudy.gateway import merging, models, openapi
@@ -129,8 +130,12 @@ class Views:
         await answer_json(send, value, request)
 
     async def _requests(self, request: Request, send: Send, client: str | None) -> None:
-        entries = self._gateway.journal.newest(_limit(request), client)
-        await answer_json(send, {"requests": [entry.summary() for entry in entries]}, request)
+        gateway, limit = self._gateway, _limit(request)
+        requests = gateway.journal.summaries(limit, client)
+        if gateway.siblings is not None:
+            requests += await gateway.siblings.newest(limit, client)
+            requests = sorted(requests, key=itemgetter("began"), reverse=True)[:limit]
+        await answer_json(send, {"requests": requests}, request)
 
     async def _trail(self, request: Request, send: Send, client: str | None) -> None:
         gateway, request_id = self._gateway, request.path.removeprefix("/requests/")
