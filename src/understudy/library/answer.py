@@ -9,7 +9,7 @@ from understudy.core import cost
 from understudy.errors import TrailEntry
 from understudy.wire.chat import ChatChunk, Usage
 
-MANY = 64  # chunks that are kept whole until they are looked at
+MANY = 16  # chunks that are kept whole until they are looked at
 
 
 @dataclass(frozen=True, slots=True)

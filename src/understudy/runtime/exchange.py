@@ -65,7 +65,7 @@ ERROR_BODY_SECONDS = 2.0
 LINGER = 1.0
 REPAIRS = 4
 SHORT = 100
-MANY = 64
+MANY = 16
 LOST = Abandoned("another backend was faster", lost=True)
 GONE = Abandoned()
 SUCCESS = Success()

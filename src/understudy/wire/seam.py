@@ -22,7 +22,7 @@ import msgspec
 from understudy.wire.chat import ChatChunk
 
 OVERLAP = 32
-MANY = 64  # chunks that are kept whole until they are looked at
+MANY = 16  # chunks that are kept whole until they are looked at
 
 
 class Mismatch(msgspec.Struct, frozen=True):
