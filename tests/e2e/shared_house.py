@@ -30,6 +30,15 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+# Another machine's clocks, as Python reads them: the calendar's is off, the steady one began elsewhere.
+SKEWED = """
+import runpy, sys, time
+wall, steady, skew = time.time, time.monotonic, float(sys.argv.pop(1))
+time.time, time.monotonic = (lambda: wall() + skew), (lambda: steady() + 1000 * skew)
+runpy.run_module("understudy", run_name="__main__", alter_sys=True)
+"""
+
+
 class Replica:
     """One process of ``understudy serve``. `lines` are what it logged so far."""
 
@@ -107,16 +116,19 @@ async def house(
     environ: Mapping[str, str] | None = None,
     joined: bool = True,
     policy: str = "failover",
+    skew: float = 0.0,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A replica for each URL of a store. `member` are the lead's own settings.
 
-    `joined`: wait until all of them share.
+    `joined`: wait until all of them share. By so many seconds `skew` the last one's clock is ahead.
     """
     async with AsyncExitStack() as stack:
         providers = [await stack.enter_async_context(FaultProvider(script)) for script in (lead, second)]
         _write(folder, providers, policy, {**SETTINGS, **settings}, member or {})
-        replicas = list(await asyncio.gather(*(_start(folder, url, environ or {}) for url in urls)))
+        skews = [0.0] * (len(urls) - 1) + [skew]
+        starts = [_start(folder, url, environ or {}, late) for url, late in zip(urls, skews, strict=True)]
+        replicas = list(await asyncio.gather(*starts))
         for replica in replicas:
             stack.push_async_callback(replica.stop)
         made = House(replicas, *providers)
@@ -147,9 +159,10 @@ def _write(
     )
 
 
-async def _start(folder: Path, url: str, environ: Mapping[str, str]) -> Replica:
+async def _start(folder: Path, url: str, environ: Mapping[str, str], skew: float) -> Replica:
+    command = ("-c", SKEWED, str(skew)) if skew else ("-m", "understudy")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "understudy", "serve", "--port", "0", "--drain-delay", "0"),
+        *(sys.executable, *command, "serve", "--port", "0", "--drain-delay", "0"),
         *("--profile-load", str(folder / "evening.json")),
         env={
             **os.environ,

@@ -127,12 +127,13 @@ async def test_a_profile_that_is_loaded_anew_goes_on_sharing(tmp_path: Path, ser
         assert await made.until(sees(two, "open")) < 1.0
 
 
+@pytest.mark.parametrize("skew", [0.0, 30.0, -30.0])
 async def test_f69_a_bench_of_one_holds_for_the_other_and_a_shorter_one_does_not_end_it(
-    tmp_path: Path, server: RedisServer
+    tmp_path: Path, server: RedisServer, skew: float
 ) -> None:
     """Whatever the replicas' clocks say: instants travel as seconds from now, by the server's."""
     script = "429 retry-after=40; 429 retry-after=5"
-    async with house(tmp_path, [server.url] * 2, script, retry_after_max_ms=0) as made:
+    async with house(tmp_path, [server.url] * 2, script, retry_after_max_ms=0, skew=skew) as made:
         one, two = made.replicas
         await one.ask()
 
