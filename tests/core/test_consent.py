@@ -100,6 +100,13 @@ class TestLeases:
         stage.fleet.has_lease(stage.member("a"), stage.now)
         assert walk.asks("a").permit.probe
 
+    def test_who_is_asked_in_spite_of_its_circuit_is_no_probe_and_needs_none(self) -> None:
+        stage = Shared("a")
+        stage.due()
+        needed = consent(stage.begin()).needed
+        assert needed(stage.member("a"), stage.now) == NeedLease(stage.member("a"))
+        assert needed(stage.member("a"), stage.now, anyway=True) is None
+
     def test_it_is_used_once(self) -> None:
         stage = Shared("a")
         stage.due()

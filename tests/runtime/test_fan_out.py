@@ -45,3 +45,14 @@ def test_who_says_what_it_hears_is_told_no_others() -> None:
     FanOut([choosy, listener]).tell(events)
     assert choosy.heard == [events[1]]
     assert listener.heard == events
+
+
+def test_who_comes_later_hears_from_then_on_and_who_has_gone_no_more() -> None:
+    first, second = Listener(), Listener()
+    observers = [first]
+    fan_out = FanOut(observers)
+    event = ProbeSettled(1.0, 1, "a")
+    fan_out.tell([event])
+    observers[:] = [second]
+    fan_out.tell([event])
+    assert (first.heard, second.heard) == ([event], [event])
