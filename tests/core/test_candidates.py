@@ -471,4 +471,4 @@ class TestFit:
 
 def test_candidates_show_how_many_were_asked() -> None:
     pool = Stage("ab").pool
-    assert repr(Candidates.of(pool, 1000.0, UNKNOWN, None)) == "<Candidates of company, 0 asked>"
+    assert repr(Candidates(pool, UNKNOWN, None, pool.members)) == "<Candidates of company, 0 asked>"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.stage import Asking, Stage, takes
 from understudy.core.facts import Facts
+from understudy.core.latency import bucket_of
 from understudy.core.outcome import Success
 from understudy.core.patience import Patience
 from understudy.core.settings import Timeouts
@@ -25,7 +26,7 @@ def known(house: Stage, *names: str) -> None:
     """Members that have begun within half a second so far."""
     for name in names:
         for _ in range(PACE):
-            patience(house, name).began(house.now, 1000, 0.5)
+            patience(house, name).of(house.now, 1000).began(house.now, bucket_of(0.5))
 
 
 def patience(house: Stage, name: str) -> Patience:
@@ -94,7 +95,7 @@ class TestPatience:
     def test_a_cut_is_remembered_as_one_and_strains_the_member(self) -> None:
         house = adaptive(breaker={"enabled": False})
         known(house, "a")
-        before = patience(house, "a").limit(house.now, 1000)
+        before = patience(house, "a").of(house.now, 1000).limit(house.now)
         for _ in range(5):
             walk = house.begin()
             limit = walk.asks("a").limit
@@ -102,7 +103,7 @@ class TestPatience:
             walk.asks("b")
             walk.answers()
         assert before is not None
-        assert (patience(house, "a").limit(house.now, 1000) or 0) >= 2 * before
+        assert (patience(house, "a").of(house.now, 1000).limit(house.now) or 0) >= 2 * before
         assert repr(house.pool.strain) == "<Strain of [0]>"
 
     def test_content_ends_the_strain(self) -> None:

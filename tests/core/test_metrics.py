@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.stage import failure
+from understudy.core.attempt import Tokens
 from understudy.core.metrics import MemberMetrics, PoolMetrics
 from understudy.errors import FailureKind, SkipReason
 
@@ -89,8 +90,8 @@ def test_skips_are_counted_by_reason() -> None:
 
 def test_estimated_tokens_are_marked() -> None:
     metrics = MemberMetrics()
-    metrics.tokens(10, 20, estimated=False)
-    metrics.tokens(1, 2, estimated=True)
+    metrics.tokens(Tokens(10, 20, False))
+    metrics.tokens(Tokens(1, 2, True))
     assert (metrics.input_tokens, metrics.output_tokens, metrics.estimated_tokens) == (11, 22, 3)
 
 

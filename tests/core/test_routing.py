@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.evening import Law, Turn, at_most, evening, is_closed, refusing, steady, until
 from tests.core.stage import Asking, Stage
+from understudy.core.latency import bucket_of
 from understudy.core.patience import Patience
 from understudy.core.settings import Ceilings, Timeouts
 from understudy.errors import SkipEntry
@@ -341,7 +342,7 @@ def test_the_last_one_that_could_answer_is_waited_for_as_long_as_its_setting_say
     house = Stage("ab", members=adaptive("ab"), count=1)
     for name in "ab":
         for _ in range(30):
-            house.member(name).health.patience.began(house.now, 1000, 0.5)
+            house.member(name).health.patience.of(house.now, 1000).began(house.now, bucket_of(0.5))
     walk = house.begin()
     attempt = walk.asks("a")
     assert attempt.limit == pytest.approx(1.5, rel=0.1)
@@ -359,7 +360,7 @@ def test_a_request_is_cut_off_by_its_members_habits_only_once() -> None:
     house = Stage("abc", members=adaptive("abc"), count=1)
     for name in "abc":
         for _ in range(30):
-            house.member(name).health.patience.began(house.now, 1000, 0.5)
+            house.member(name).health.patience.of(house.now, 1000).began(house.now, bucket_of(0.5))
     walk = house.begin()
     walk.fails("timeout", after=walk.asks("a").limit)
     second = walk.asks("b")
@@ -377,7 +378,7 @@ def test_a_request_is_cut_off_by_its_members_habits_only_once() -> None:
 def test_a_setting_that_is_shorter_stays_the_limit() -> None:
     house = Stage("ab", members={"a": {"adaptive": True, "timeouts": Timeouts(first_content=1.0)}})
     for _ in range(30):
-        house.member("a").health.patience.began(house.now, 1000, 0.5)
+        house.member("a").health.patience.of(house.now, 1000).began(house.now, bucket_of(0.5))
     attempt = house.begin().asks("a")
     assert (attempt.limit, attempt.patience) == (1.0, None)
 
@@ -385,5 +386,5 @@ def test_a_setting_that_is_shorter_stays_the_limit() -> None:
 def test_a_unary_answer_has_its_own_clock() -> None:
     house = Stage("ab", members=adaptive("ab"))
     for _ in range(30):
-        house.member("a").health.patience.began(house.now, 1000, 0.5)
+        house.member("a").health.patience.of(house.now, 1000).began(house.now, bucket_of(0.5))
     assert house.begin(stream=False).asks("a").limit == 240.0

@@ -11,6 +11,7 @@ from tests.core.stage import Stage, failure
 from understudy.core.attempt import Tokens
 from understudy.core.breaker import State
 from understudy.core.facts import Price
+from understudy.core.latency import bucket_of
 from understudy.core.settings import Ceilings, Timeouts
 from understudy.core.stats import Stats, backend_lines, stats
 from understudy.errors import SkipReason
@@ -383,8 +384,8 @@ class TestRouting:
         stage = Stage("ab", members=members)
         for size, seconds in ((500, 0.5), (5000, 8.0)):
             for _ in range(30):
-                stage.member("a").health.patience.began(stage.now, size, seconds)
-                stage.member("b").health.patience.began(stage.now, size, seconds)
+                stage.member("a").health.patience.of(stage.now, size).began(stage.now, bucket_of(seconds))
+                stage.member("b").health.patience.of(stage.now, size).began(stage.now, bucket_of(seconds))
         assert self.shown(stage)["patience_ms"] == {
             "1024": pytest.approx(1500, rel=0.1),
             "16384": 10_000.0,

@@ -498,7 +498,8 @@ class TestWait:
 
 
 def test_a_waiting_shows_its_seconds() -> None:
-    candidates = Candidates.of(Stage("a").pool, 1000.0, UNKNOWN, None)
+    pool = Stage("a").pool
+    candidates = Candidates(pool, UNKNOWN, None, pool.members)
     waiting = Waiting(candidates, 7)
     waiting.since = 1000.0
     waiting.end(1001.5)

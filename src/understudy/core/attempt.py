@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from understudy.core.consent import Taken
     from understudy.core.cost import Cost
     from understudy.core.member import Member
+    from understudy.core.patience import SizeClass
     from understudy.core.recovery import Way
     from understudy.core.settings import MemberSettings
 
@@ -43,9 +44,10 @@ class Attempt(msgspec.Struct, eq=False):
     for a unary call. It keeps the settings it began with. `accepted`: its empty answer was the answer.
     `is_hedge`: it was made beside a late one; `is_trial`: it finds out whether its member still loses every
     race (`core.silence`). `way` is how it goes on with an answer that broke off, None if
-    it begins one. `patience` is its limit in seconds, where that is shorter than the settings'
-    (`core.patience`); `reservation` what it has taken of the member's ceilings, `room` what of that others
-    know who share the pool. `cost` is known once it has ended, if its price is.
+    it begins one. `size_class` is what is known of answers to prompts of its size, if its clock goes by that;
+    `patience` its limit in seconds, where that is shorter than the settings' (`core.patience`). `reservation`
+    is what it has taken of the member's ceilings, `room` what of that others know who share the pool. `cost`
+    is known once it has ended, if its price is.
 
     A struct of msgspec, as most of what is made for each request: two thirds of it are defaults, and it is
     made in half the time that setting them one by one takes.
@@ -72,6 +74,7 @@ class Attempt(msgspec.Struct, eq=False):
     is_hedge: bool = False
     is_trial: bool = False
     way: Way | None = None
+    size_class: SizeClass | None = None
     patience: float | None = None
     reservation: Reservation | None = None
     cost: Cost | None = None

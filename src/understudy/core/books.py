@@ -1,4 +1,4 @@
-"""What breaker, window and metrics are told of a request's attempts, and what observers are told of that.
+"""What breaker, window, metrics and history are told of a request's attempts, and observers of that.
 
 1. A first content is good news for the breaker, and settles a probe. A stream that ends well is told it as
    well; a unary call only hands its permit back.
@@ -108,13 +108,13 @@ class Books(msgspec.Struct, eq=False):
             )
         )
 
-    def opened(self, attempt: Attempt, now: float) -> None:
-        """Its first content is good news for its breaker (rule 1)."""
+    def opened(self, attempt: Attempt, after: float, bucket: int, now: float) -> None:
+        """Its first content, after so many seconds of this bucket, is good news for its breaker (rule 1)."""
         member, breaker = attempt.member, attempt.member.breaker
-        after = now - attempt.started_at
-        member.metrics.first_content.record(after)
+        member.metrics.first_content.enter(after, bucket)
+        member.health.history.began(now, after, bucket)
         if self.pool.settings.hedge.percentile is not None:
-            self.pool.metrics.first_content.record(after)
+            self.pool.metrics.first_content.enter(after, bucket)
         before = breaker.phase
         breaker.record_opening(attempt.permit, now, self.pool.settings.breaker)
         if breaker.phase is not before:
@@ -126,7 +126,7 @@ class Books(msgspec.Struct, eq=False):
     def tokens(self, attempt: Attempt, tokens: Tokens, now: float) -> None:
         """Rule 4."""
         member = attempt.member
-        member.metrics.tokens(tokens.input, tokens.output, estimated=tokens.estimated)
+        member.metrics.tokens(tokens)
         member.window.add(now, tokens.input + tokens.output)
         if attempt.evidence is not None and tokens.visible is not None:
             attempt.evidence.correct(now, tokens.visible)
@@ -139,6 +139,7 @@ class Books(msgspec.Struct, eq=False):
         else:
             member.breaker.hand_back(attempt.permit)
         member.metrics.succeeded(duration)
+        member.health.history.succeeded(now)
         rate = member.window.serving_rate(now) if member.settings.tpm_threshold is not None else None
         self.events.append(
             AttemptSucceeded(
@@ -160,6 +161,7 @@ class Books(msgspec.Struct, eq=False):
         member, duration = attempt.member, now - attempt.started_at
         attempt.status = failure.status if attempt.status is None else attempt.status
         member.metrics.failed(failure, duration)
+        member.health.history.failed(now, failure)
         self.events.append(
             AttemptFailed(
                 now,

@@ -140,7 +140,11 @@ class Breaker:
         self._endings: deque[_Outcome] = deque()
         self._failures: deque[_Outcome] = deque()
         self._probes: list[Permit] = []
-        self._undecided = [0, 0, 0]  # attempts that await their opening, their ending, nothing any more
+        self._undecided = [
+            0,
+            0,
+            0,
+        ]  # attempts that await their opening, or their ending; the last is of no account
         self._longest_open = 0.0
         self._failed_in_a_row = 0
         self._answered_at: float | None = None  # after a failure (rule 13)
@@ -296,7 +300,9 @@ class Breaker:
                 self.epoch += 1
                 permit.closed_into = self._generation
         elif permit.generation == self._generation:
-            self._await(permit, _ENDING)
+            self._undecided[permit.awaits] -= 1
+            self._undecided[_ENDING] += 1
+            permit.awaits = _ENDING
             _append(self._openings, _Outcome(now, now - permit.granted_at, True), settings)
 
     def record_ending(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
@@ -337,7 +343,8 @@ class Breaker:
             if permit in self._probes:
                 self._probes.remove(permit)
         elif permit.generation == self._generation:
-            self._await(permit, _NOTHING)
+            self._undecided[permit.awaits] -= 1
+            permit.awaits = _NOTHING
 
     # Inside
 
@@ -420,12 +427,6 @@ class Breaker:
 
     def _is_off(self, settings: BreakerSettings) -> bool:
         return not settings.enabled if self.forced is None else self.forced is State.CLOSED
-
-    def _await(self, permit: Permit, what: int) -> None:
-        """A plain attempt has come to what it awaited, and awaits this."""
-        self._undecided[permit.awaits] -= 1
-        self._undecided[what] += 1
-        permit.awaits = what
 
     def _leased(self, now: float, settings: BreakerSettings) -> list[Permit]:
         lease = _lease(settings)

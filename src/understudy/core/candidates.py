@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -47,10 +47,6 @@ class Candidates(msgspec.Struct, eq=False):
     standings: dict[int, Standing] = msgspec.field(default_factory=dict)
     _larger_than: int | None = None
     _unretried: bool = False
-
-    @classmethod
-    def of(cls, pool: Pool, now: float, demand: Demand, fit: Fit | None) -> Self:
-        return cls(pool, demand, fit, pool.policy.rank(pool.members, now, demand))
 
     def __repr__(self) -> str:
         return f"<Candidates of {self.pool.profile}, {len(self.standings)} asked>"
@@ -93,11 +89,14 @@ class Candidates(msgspec.Struct, eq=False):
 
     def has_another(self, member: Member, now: float) -> bool:
         """Could another member take over from this one?"""
+        settings, larger_than, fit, demand = self.pool.settings, self._larger_than, self.fit, self.demand
         for other in self.order:
-            standing = self.standings.get(other.index)
-            if other is member or (standing is not None and self.is_spent(standing, now)):
+            if other is member:
                 continue
-            skip = self.check(other, now)
+            standing = self.standings.get(other.index)
+            if standing is not None and self.is_spent(standing, now):
+                continue
+            skip = eligibility.check(other, now, settings, larger_than, fit, demand)
             if skip is None or skip.is_soft:
                 return True
         return False

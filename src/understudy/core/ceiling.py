@@ -48,7 +48,7 @@ class Full(NamedTuple):
         """But against whom there was room for before."""
         if now >= self.asked_again_at or member in demand.rooms:
             return False
-        return most(member, demand) >= self.least
+        return demand.most(member.settings.facts) >= self.least
 
 
 def check(member: Member, ceilings: Ceilings, now: float, demand: Demand) -> Skip | None:
@@ -61,7 +61,7 @@ def check(member: Member, ceilings: Ceilings, now: float, demand: Demand) -> Ski
         if room_at > now:
             return Skip(SkipReason.RPM_LIMIT, room_at)
     if ceilings.tokens is not None:
-        room_at = health.tokens.room_at(now, most(member, demand), ceilings.tokens)
+        room_at = health.tokens.room_at(now, demand.most(member.settings.facts), ceilings.tokens)
         if room_at > now:
             return Skip(SkipReason.TPM_LIMIT, room_at)
     full = health.full
@@ -117,12 +117,6 @@ def settle(
         health.asked.revise(now, reserved.of_asked, -1)
         return Used(used, 0)
     return Used(used, 1)
-
-
-def most(member: Member, demand: Demand) -> int:
-    """The tokens of the prompt, and the most that the answer may have."""
-    facts = member.settings.facts
-    return demand.prompt(facts) + demand.answer(facts)
 
 
 def _prompt_used(reserved: Reservation, outcome: Outcome) -> int:

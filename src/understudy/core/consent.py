@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core import ceiling
 from understudy.core.ceiling import Full
 from understudy.core.shared import Room, Wanted
 from understudy.errors import SkipReason
@@ -82,7 +81,7 @@ class Consent:
         ceilings = member.settings.ceilings
         is_limited = ceilings is not None and (ceilings.tokens is not None or ceilings.requests is not None)
         if ceilings is not None and is_limited and member not in self._rooms:
-            tokens = ceiling.most(member, self._demand) if ceilings.tokens is not None else 0
+            tokens = self._demand.most(member.settings.facts) if ceilings.tokens is not None else 0
             return NeedRoom(member, Wanted(tokens, ceilings.tokens, ceilings.requests))
         if not anyway and member.breaker.lacks_lease(now, self._fleet.pool.settings.breaker):
             return NeedLease(member)

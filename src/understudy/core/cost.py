@@ -70,16 +70,12 @@ NOTHING_KNOWN = Bill()
 
 def ended(attempt: Attempt, outcome: Outcome, tokens: Tokens | None, demand: Demand) -> None:
     """The attempt has ended: it is told its cost, so are its member's metrics (rule 4)."""
-    metrics = attempt.member.metrics
-    attempt.cost = _of_attempt(attempt, outcome, tokens, demand)
-    if attempt.cost is None:
+    metrics, price = attempt.member.metrics, attempt.settings.facts.price
+    if price is None:
         metrics.unpriced += 1
-    else:
-        metrics.charged(_end(outcome), attempt.cost.usd, estimated=attempt.cost.estimated)
-    if tokens is not None:
-        metrics.cached_tokens += tokens.cached
-        metrics.cache_write_tokens += tokens.cache_write
-        metrics.reasoning_tokens += tokens.reasoning
+        return
+    attempt.cost = _of_attempt(attempt, price, outcome, tokens, demand)
+    metrics.charged(_end(outcome), attempt.cost.usd, estimated=attempt.cost.estimated)
 
 
 def of_tokens(price: Price, tokens: Tokens) -> float:
@@ -123,21 +119,22 @@ def in_all(bills: Iterable[Bill]) -> Bill:
     )
 
 
-def of_request(costs: Iterable[float | None]) -> Bill:
-    """The costs of one request's attempts, None of those that still run or have no price."""
+def of_attempts(attempts: Iterable[Attempt]) -> tuple[float | None, int]:
+    """What those of one request cost that have a price, None if none has; how many run yet or have none."""
     usd: float | None = None
     unpriced = 0
-    for cost in costs:
-        if cost is None:
+    for attempt in attempts:
+        if attempt.cost is None:
             unpriced += 1
         else:
-            usd = cost + (usd or 0.0)
-    return Bill(usd, None, None, unpriced)
+            usd = attempt.cost.usd + (usd or 0.0)
+    return usd, unpriced
 
 
 def of_trail(trail: Iterable[TrailEntry]) -> Bill:
     """The same, as it has been kept."""
-    return of_request(entry.cost_usd for entry in trail if isinstance(entry, AttemptEntry))
+    costs = [entry.cost_usd for entry in trail if isinstance(entry, AttemptEntry)]
+    return Bill(_sum(costs), None, None, costs.count(None))
 
 
 def dollars(usd: float) -> str:
@@ -145,14 +142,13 @@ def dollars(usd: float) -> str:
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.6f}"
 
 
-def _of_attempt(attempt: Attempt, outcome: Outcome, tokens: Tokens | None, demand: Demand) -> Cost | None:
-    facts = attempt.settings.facts
-    if facts.price is None:
-        return None
+def _of_attempt(
+    attempt: Attempt, price: Price, outcome: Outcome, tokens: Tokens | None, demand: Demand
+) -> Cost:
     if tokens is not None:
-        return Cost(of_tokens(facts.price, tokens), tokens.estimated)
+        return Cost(of_tokens(price, tokens), tokens.estimated)
     if prompt_was_read(outcome) or _began_well(attempt, outcome):
-        return Cost(demand.prompt(facts) * facts.price.input / _MILLION, estimated=True)
+        return Cost(demand.prompt(attempt.settings.facts) * price.input / _MILLION, estimated=True)
     return Cost(0.0, estimated=False)
 
 

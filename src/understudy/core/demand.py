@@ -58,6 +58,10 @@ class Demand(msgspec.Struct, eq=False):
             return min(limit, facts.max_output)
         return limit or ANSWER
 
+    def most(self, facts: Facts) -> int:
+        """The tokens of the prompt, and the most that the answer may have."""
+        return PROMPT + ANSWER if self._needs is None else self.prompt(facts) + self.answer(facts)
+
     def price(self, facts: Facts) -> float | None:
         """What the request is expected to cost, in millionths of a US dollar; None if nobody knows."""
         price = facts.price

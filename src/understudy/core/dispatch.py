@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from understudy.core import broken_answer, cost, eligibility, hedging, learning, verdict
+from understudy.core import broken_answer, cost, eligibility, hedging, latency, learning, verdict
 from understudy.core.attempt import Attempt, Tokens
 from understudy.core.books import Books
 from understudy.core.broken_answer import BrokenAnswer
@@ -125,7 +125,7 @@ class Dispatch:
         self.deadline = Deadline(now + self._request_timeout)
         fit = None if needs is None else Fit(needs, pool.members)
         demand = Demand(needs, pool.settings, jitter)
-        self._candidates = Candidates.of(pool, now, demand, fit)
+        self._candidates = Candidates(pool, demand, fit, pool.policy.rank(pool.members, now, demand))
         self._books = Books(pool, self.request)
         self.consent = None if pool.fleet is None else Consent(pool.fleet, demand)
         self._attempts: list[Attempt] = []
@@ -186,7 +186,8 @@ class Dispatch:
     @property
     def bill(self) -> Bill:
         """What the attempts cost so far."""
-        return cost.of_request([attempt.cost_usd for attempt in self._attempts])
+        usd, unpriced = cost.of_attempts(self._attempts)
+        return Bill(usd, unpriced=unpriced)
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -216,9 +217,10 @@ class Dispatch:
     def commit(self, attempt: Attempt, now: float) -> None:
         """The attempt's first content arrived (unary: its answer). Good news for its breaker."""
         attempt.committed_at = now
-        member = attempt.member
-        self._books.opened(attempt, now)
-        learning.began(attempt, self.pool, now, self._candidates.demand)
+        member, seconds = attempt.member, now - attempt.started_at
+        bucket = latency.bucket_of(seconds)
+        self._books.opened(attempt, seconds, bucket, now)
+        learning.began(attempt, seconds, bucket, self.pool, now, self._candidates.demand)
         if self.pool.queue.places and (attempt.permit.probe or member.health.slow_start is not None):
             self._announce(member, now)
         if self.stream:
@@ -284,12 +286,16 @@ class Dispatch:
                 self._books.succeeded(attempt, now)
             case Failure():
                 self._failed(attempt, outcome, now)
+                learning.failed(attempt, outcome, self.pool, now)
             case _:
                 self._cut_short = self._cut_short or not outcome.lost
                 self._books.abandoned(attempt, outcome, now)
+                learning.abandoned(attempt, self.pool, now)
                 if outcome.lost and attempt is self._late:
                     self.events.extend(hedging.lost(attempt, self._attempts, self.pool, self.request, now))
-        learning.ended(attempt, outcome, tokens, self.pool, now, self._candidates.demand)
+        cost.ended(attempt, outcome, tokens, self._candidates.demand)
+        if attempt.reservation is not None:
+            learning.used(attempt, attempt.reservation, outcome, tokens, self.pool, now)
         if self.pool.queue.places:
             self._announce(attempt.member, now)
 
@@ -379,7 +385,7 @@ class Dispatch:
         if self.consent is not None:
             attempt.room = self.consent.take(member)
         learning.started(attempt, self.pool, now, self._candidates.demand)
-        if attempt.settings.adaptive:
+        if attempt.size_class is not None:
             self._be_patient(attempt, now)
         if self.pool.queue.places:
             self._leave_queue(now)
@@ -393,7 +399,7 @@ class Dispatch:
 
         Once per request: where two are late, it is likely to be the question that takes long.
         """
-        limit = learning.patience(attempt, self.pool, now, self._candidates.demand)
+        limit = learning.patience(attempt, self.pool, now)
         if limit is None or (len(self._attempts) > 1 and any(one.was_hurried for one in self._attempts)):
             return
         if self._candidates.has_another(attempt.member, now):
@@ -509,18 +515,18 @@ class Dispatch:
             self.consent.give_back()
         if self.pool.queue.places:
             self._leave_queue(now)
-        attempts, bill = len(self._attempts), self.bill
+        usd, unpriced = cost.of_attempts(self._attempts)
         self._books.events.append(
             RequestEnded(
                 now,
                 self.request,
                 result,
                 backend,
-                attempts,
+                len(self._attempts),
                 failed_over,
                 now - self.began,
-                bill.usd,
-                bill.is_partial,
+                usd,
+                unpriced > 0,
             )
         )
 

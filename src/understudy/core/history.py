@@ -15,7 +15,7 @@ from collections import deque
 import msgspec
 
 from understudy.core.latency import Latency
-from understudy.core.outcome import Abandoned, Failure, Outcome
+from understudy.core.outcome import Failure
 from understudy.errors import FailureKind
 
 SECONDS = 10.0
@@ -36,10 +36,11 @@ class Bucket(msgspec.Struct, frozen=True):
 class _Open:
     """The bucket that is being filled."""
 
-    __slots__ = ("first_content", "kinds", "number", "ok", "refused")
+    __slots__ = ("first_content", "kinds", "number", "ok", "refused", "until")
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.until = (number + 1) * SECONDS
         self.ok = 0
         self.refused = 0
         self.kinds: dict[FailureKind, int] = {}
@@ -68,21 +69,23 @@ class History:
     def __repr__(self) -> str:
         return f"<History, {len(self._closed)} buckets and {self._open.bucket()!r}>"
 
-    def began(self, now: float, seconds: float) -> None:
-        """A first content came after so many seconds."""
-        self._at(now).first_content.record(seconds)
+    def began(self, now: float, seconds: float, duration_class: int) -> None:
+        """A first content came after so many seconds, which are of this class of `core.latency`."""
+        open_ = self._open if now < self._open.until else self._turn(now)
+        open_.first_content.enter(seconds, duration_class)
 
-    def ended(self, now: float, outcome: Outcome) -> None:
+    def succeeded(self, now: float) -> None:
+        """A whole answer."""
+        open_ = self._open if now < self._open.until else self._turn(now)
+        open_.ok += 1
+
+    def failed(self, now: float, failure: Failure) -> None:
         """Rule 3."""
-        if isinstance(outcome, Abandoned):
-            return
-        bucket = self._at(now)
-        if not isinstance(outcome, Failure):
-            bucket.ok += 1
-        elif outcome.is_refusal:
-            bucket.refused += 1
+        open_ = self._open if now < self._open.until else self._turn(now)
+        if failure.is_refusal:
+            open_.refused += 1
         else:
-            bucket.kinds[outcome.kind] = bucket.kinds.get(outcome.kind, 0) + 1
+            open_.kinds[failure.kind] = open_.kinds.get(failure.kind, 0) + 1
 
     def strip(self, now: float) -> list[Bucket | None]:
         """The last `LENGTH` buckets, the newest last; None where nothing happened. Changes nothing."""
@@ -92,11 +95,10 @@ class History:
         strip = [known.get(number) for number in range(last - LENGTH + 1, last + 1)]
         return [None if bucket == _NOTHING else bucket for bucket in strip]
 
-    def _at(self, now: float) -> _Open:
-        number = int(now // SECONDS)
-        if number > self._open.number:
-            self._closed.append((self._open.number, self._open.bucket()))
-            self._open = _Open(number)
+    def _turn(self, now: float) -> _Open:
+        """The bucket's time is over: the next one is filled."""
+        self._closed.append((self._open.number, self._open.bucket()))
+        self._open = _Open(int(now // SECONDS))
         return self._open
 
 

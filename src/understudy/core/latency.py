@@ -21,6 +21,18 @@ _SHORTEST = 1e-6
 _LONGEST = 1e6
 
 
+def bucket_of(seconds: float) -> int:
+    """The number of the bucket that this duration falls into."""
+    if not _SHORTEST <= seconds <= _LONGEST:
+        seconds = _SHORTEST if seconds < _SHORTEST else _LONGEST
+    return ceil(log(seconds) * _INVERSE_LOG_GAMMA)
+
+
+def longest_in(bucket: int) -> float:
+    """The longest duration of this bucket."""
+    return float(_GAMMA**bucket)
+
+
 class Latency:
     """Durations in seconds, from a microsecond to eleven days."""
 
@@ -32,12 +44,13 @@ class Latency:
         self.total = 0.0
 
     def record(self, seconds: float) -> None:
+        self.enter(seconds, bucket_of(seconds))
+
+    def enter(self, seconds: float, bucket: int) -> None:
+        """As `record`, for a duration whose bucket is known: several want to know of the same one."""
         self.count += 1
         self.total += seconds
-        if not _SHORTEST <= seconds <= _LONGEST:
-            seconds = _SHORTEST if seconds < _SHORTEST else _LONGEST
-        index = ceil(log(seconds) * _INVERSE_LOG_GAMMA)
-        self._buckets[index] += 1
+        self._buckets[bucket] += 1
 
     def written(self) -> tuple[int, float, dict[int, int]]:
         """All there is of it, to be added to another one."""

@@ -6,9 +6,14 @@ requests = answered + failed + cancelled + in flight, for a pool's requests.
 
 from __future__ import annotations
 
-from understudy.core.latency import Latency
+from typing import TYPE_CHECKING
+
+from understudy.core.latency import Latency, bucket_of
 from understudy.core.outcome import Failure
 from understudy.errors import FailureKind, SkipReason
+
+if TYPE_CHECKING:
+    from understudy.core.attempt import Tokens
 
 
 class MemberMetrics:
@@ -92,7 +97,7 @@ class MemberMetrics:
     def succeeded(self, duration: float) -> None:
         self.in_flight -= 1
         self.successes += 1
-        self.latency.record(duration)
+        self.latency.enter(duration, bucket_of(duration))
 
     def failed(self, failure: Failure, duration: float) -> None:
         """A failure that counts, a refusal that blames nobody, or a bug of ours."""
@@ -122,11 +127,14 @@ class MemberMetrics:
         if estimated:
             self.estimated_cost += usd
 
-    def tokens(self, input_tokens: int, output_tokens: int, *, estimated: bool) -> None:
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        if estimated:
-            self.estimated_tokens += input_tokens + output_tokens
+    def tokens(self, tokens: Tokens) -> None:
+        self.input_tokens += tokens.input
+        self.output_tokens += tokens.output
+        self.cached_tokens += tokens.cached
+        self.cache_write_tokens += tokens.cache_write
+        self.reasoning_tokens += tokens.reasoning
+        if tokens.estimated:
+            self.estimated_tokens += tokens.input + tokens.output
 
 
 class PoolMetrics:

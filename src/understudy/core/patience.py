@@ -12,12 +12,15 @@
    it was, and after the next cut twice that (as TCP's: Karn and Partridge, "Improving round-trip time
    estimates", 1987). So a member that has become slower gets through again after a few of them, and one
    that hangs does not get the whole of its time at once.
-6. Times are kept in classes of 10 %. A limit is worked out anew after every tenth answer, and every cut.
+6. Times are kept in the buckets of `core.latency`, of 4 %. A limit is worked out anew after every tenth
+   answer, and every cut.
 """
 
 from __future__ import annotations
 
-from math import ceil, log
+from collections import defaultdict
+
+from understudy.core.latency import bucket_of, longest_in
 
 GENERATION = 100
 LIFETIME = 600.0
@@ -25,8 +28,6 @@ ENOUGH = 20
 SHARE = 0.95
 MARGIN = 3.0
 LEAST = 1.0
-_STEP = 1.1
-_INVERSE_LOG = 1 / log(_STEP)
 _AFTER = 10
 
 
@@ -38,13 +39,13 @@ class _Times:
     def __init__(self, now: float) -> None:
         self.since = now
         self.late_at = now + LIFETIME
-        self.began: dict[int, int] = {}
-        self.cut: dict[int, int] = {}
+        self.began: defaultdict[int, int] = defaultdict(int)
+        self.cut: defaultdict[int, int] = defaultdict(int)
         self.count = 0
 
 
-class _Class:
-    """Prompts of about one size."""
+class SizeClass:
+    """One member's answers to prompts of about one size."""
 
     __slots__ = ("_fresh", "_limit", "_new", "_old")
 
@@ -54,23 +55,33 @@ class _Class:
         self._fresh = 0
         self._limit: float | None = None
 
-    def note(self, now: float, seconds: float, *, cut: bool) -> None:
-        if self._new.count >= GENERATION or now >= self._new.late_at:
-            self._turn(now)
-        new = self._new
-        times = new.cut if cut else new.began
-        index = ceil(log(max(seconds, 1e-3)) * _INVERSE_LOG)
-        times[index] = times.get(index, 0) + 1
-        new.count += 1
-        self._fresh = 0 if cut else self._fresh - 1
+    def began(self, now: float, bucket: int) -> None:
+        """The first content came, after a time of this bucket of `core.latency`."""
+        times = self._times(now)
+        times.count += 1
+        times.began[bucket] += 1
+        self._fresh -= 1
+
+    def cut(self, now: float, seconds: float) -> None:
+        """No content had come when the attempt was ended, by its limit or by whoever asked."""
+        times = self._times(now)
+        times.count += 1
+        times.cut[bucket_of(seconds)] += 1
+        self._fresh = 0
 
     def limit(self, now: float) -> float | None:
+        """Seconds; None if too little is known."""
         if now >= self._new.late_at:
             self._turn(now)
         if self._fresh <= 0 or self._limit is None:
             self._limit = self._estimated()
             self._fresh = _AFTER
         return self._limit
+
+    def _times(self, now: float) -> _Times:
+        if self._new.count >= GENERATION or now >= self._new.late_at:
+            self._turn(now)
+        return self._new
 
     def _turn(self, now: float) -> None:
         """A generation that is full or too old makes room for the next."""
@@ -90,7 +101,7 @@ class _Class:
             began = old.began.get(index, 0) + new.began.get(index, 0)
             remaining *= 1 - began / left
             if remaining <= 1 - SHARE:
-                return max(LEAST, MARGIN * _STEP**index)
+                return max(LEAST, MARGIN * longest_in(index))
             left -= began + old.cut.get(index, 0) + new.cut.get(index, 0)
         return None if self._limit is None else 2 * self._limit
 
@@ -101,37 +112,25 @@ class Patience:
     __slots__ = ("_classes",)
 
     def __init__(self) -> None:
-        self._classes: dict[int, _Class] = {}
+        self._classes: dict[int, SizeClass] = {}
 
     def __repr__(self) -> str:
         return f"<Patience with {len(self._classes)} sizes of prompts>"
 
-    def began(self, now: float, size: int, seconds: float) -> None:
-        """The first content came, so long after the start, for a prompt of about `size` tokens."""
-        self._of(now, size).note(now, seconds, cut=False)
-
-    def cut(self, now: float, size: int, seconds: float) -> None:
-        """No content had come when the attempt was ended, by its limit or by whoever asked."""
-        self._of(now, size).note(now, seconds, cut=True)
-
-    def limit(self, now: float, size: int) -> float | None:
-        """Seconds; None if too little is known."""
-        known = self._classes.get(_class_of(size))
-        return None if known is None else known.limit(now)
+    def of(self, now: float, size: int) -> SizeClass:
+        """What is known of answers to prompts of about `size` tokens."""
+        index = 0 if size <= 1024 else _larger_class(size)
+        known = self._classes.get(index)
+        if known is None:
+            known = self._classes[index] = SizeClass(now)
+        return known
 
     def limits(self, now: float) -> dict[int, float]:
         """Seconds by the largest size of a class, where one is known."""
         found = {4 ** (index + 5): known.limit(now) for index, known in sorted(self._classes.items())}
         return {size: limit for size, limit in found.items() if limit is not None}
 
-    def _of(self, now: float, size: int) -> _Class:
-        index = _class_of(size)
-        known = self._classes.get(index)
-        if known is None:
-            known = self._classes[index] = _Class(now)
-        return known
 
-
-def _class_of(size: int) -> int:
-    """Up to 1024 tokens 0, up to 4096 1, and so on; the last one is for all beyond four million."""
-    return 0 if size <= 1024 else min(6, ((size - 1).bit_length() - 9) // 2)
+def _larger_class(size: int) -> int:
+    """Up to 4096 tokens 1, and so on; the last one is for all beyond four million."""
+    return min(6, ((size - 1).bit_length() - 9) // 2)

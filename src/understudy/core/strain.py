@@ -27,7 +27,8 @@ class Strain:
 
     def began(self, member: int) -> None:
         """First content."""
-        self._cut_at.pop(member, None)
+        if self._cut_at:
+            self._cut_at.pop(member, None)
 
     def is_general(self, now: float, members: int) -> bool:
         """Of so many members in all."""
