@@ -27,10 +27,10 @@ from statistics import median
 
 from benches.environments import HOME, ROOT
 from benches.machine import Steal, facts
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.dispatch import Dispatch
 from understudy.core.member import Member
-from understudy.core.outcome import Success
+from understudy.core.outcome import Success, Tokens
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
 from understudy.core.settings import Ceilings, MemberSettings, PoolSettings

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.core.stage import Stage, failure
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.breaker import State
 from understudy.core.dispatch import Dispatch, GiveUp, Wait
 from understudy.core.events import BreakerOpened, Event, ProbeSettled, TurnCame
 from understudy.core.fit import Needs
-from understudy.core.outcome import Failure, Success
+from understudy.core.outcome import Failure, Success, Tokens
 
 
 class Turn(NamedTuple):

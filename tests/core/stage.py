@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Wait
 from understudy.core.events import Event
 from understudy.core.facts import Facts, Feature, Tokenizer
 from understudy.core.fit import Needs
 from understudy.core.member import Member
-from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success, Tokens
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
 from understudy.core.settings import (

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from tests.core.stage import Stage
-from understudy.core.attempt import Tokens
 from understudy.core.books import Books
 from understudy.core.breaker import State
 from understudy.core.events import (
@@ -21,6 +20,7 @@ from understudy.core.events import (
     ProbeSettled,
     RequestEnded,
 )
+from understudy.core.outcome import Tokens
 from understudy.core.settings import Timeouts
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.core.stage import Asking, Stage, Walk, failure
-from understudy.core.attempt import Tokens
-from understudy.core.outcome import Abandoned
+from understudy.core.outcome import Abandoned, Tokens
 from understudy.core.settings import Ceilings
 from understudy.errors import NoBackendAvailable, SkipEntry, SkipReason
 

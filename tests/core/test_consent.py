@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from tests.core.stage import Asking, Stage, Walk
-from understudy.core.attempt import Tokens
 from understudy.core.consent import Consent, NeedLease, NeedRoom
 from understudy.core.dispatch import Step
 from understudy.core.fleet import Fleet
-from understudy.core.outcome import Abandoned
+from understudy.core.outcome import Abandoned, Tokens
 from understudy.core.settings import Ceilings, HedgeSettings
 from understudy.core.shared import Room, Usage, Wanted
 from understudy.errors import NoBackendAvailable, SkipEntry

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from tests.core.stage import Asking, Stage, Walk, failure
 from understudy.core import cost
-from understudy.core.attempt import Tokens
 from understudy.core.cost import Bill, dollars, of_tokens
 from understudy.core.events import RequestEnded
 from understudy.core.facts import Price
-from understudy.core.outcome import Abandoned, Outcome, Success
+from understudy.core.outcome import Abandoned, Outcome, Success, Tokens
 from understudy.errors import AttemptEntry, FailureKind, SkipEntry, SkipReason
 
 PRICE = Price(2.0, 10.0, cached_input=0.2, cache_write=2.5, reasoning=20.0)

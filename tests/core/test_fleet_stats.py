@@ -8,8 +8,8 @@ import pytest
 
 from tests.core.stage import Stage, failure
 from understudy.core import fleet_stats
-from understudy.core.attempt import Tokens
 from understudy.core.latency import Latency
+from understudy.core.outcome import Tokens
 from understudy.core.settings import Ceilings
 from understudy.core.stats import Stats, stats
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.stage import failure
-from understudy.core.attempt import Tokens
 from understudy.core.metrics import MemberMetrics, PoolMetrics
+from understudy.core.outcome import Tokens
 from understudy.errors import FailureKind, SkipReason
 
 

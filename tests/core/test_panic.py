@@ -103,7 +103,7 @@ class TestWho:
     def test_a_slow_start_does_not_and_the_breaker_learns_of_it(self) -> None:
         set_up = stage("a")
         set_up.member("a").health.slow_start = SlowStart(set_up.now, 30.0, 0)
-        set_up.member("a").metrics.requests += 1  # one is in flight, and more are not allowed
+        set_up.member("a").metrics.started()  # one is in flight, and more are not allowed
         set_up.begin().asks("a")
         breaker, settings = set_up.member("a").breaker, set_up.pool.settings.breaker
         breaker.reset()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.core.stage import Stage, failure
-from understudy.core.attempt import Tokens
 from understudy.core.breaker import State
 from understudy.core.facts import Price
 from understudy.core.latency import bucket_of
+from understudy.core.outcome import Tokens
 from understudy.core.settings import Ceilings, Timeouts
 from understudy.core.stats import Stats, backend_lines, stats
 from understudy.errors import SkipReason

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.stage import Asking, Text, failure, takes
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.breaker import State
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Step, Wait
 from understudy.core.events import Event, RequestEnded
 from understudy.core.facts import Facts
 from understudy.core.member import Member
-from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success, Tokens
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
 from understudy.core.recovery import Way, is_same_model

@@ -25,9 +25,9 @@ from tests.core.stage import Stage
 from tests.runtime.house import completion, refusal, speech
 from understudy import Balancer, LoadBalancerProfile, StandardProfile, __version__
 from understudy.config.pool import make_pool
-from understudy.core.attempt import Tokens
 from understudy.core.facts import Price
 from understudy.core.latency import Latency
+from understudy.core.outcome import Tokens
 from understudy.core.settings import Ceilings, HedgeSettings
 from understudy.core.stats import Stats
 from understudy.errors import FailureKind, SkipReason

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from understudy.core.patience import SizeClass
     from understudy.core.recovery import Way
     from understudy.core.settings import MemberSettings
-
-
-class Tokens(NamedTuple):
-    """What one attempt used. `visible` are the output tokens that were seen as content, if known.
-
-    `cached` (read from a cache) and `cache_write` (written to one) are part of `input`, `reasoning` is part
-    of `output`.
-    """
-
-    input: int
-    output: int
-    estimated: bool
-    visible: int | None = None
-    cached: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
 
 
 class Attempt(msgspec.Struct, eq=False):

@@ -38,9 +38,9 @@ from understudy.core.standing import bench_seconds
 from understudy.errors import FailureKind
 
 if TYPE_CHECKING:
-    from understudy.core.attempt import Attempt, Tokens
+    from understudy.core.attempt import Attempt
     from understudy.core.member import Member
-    from understudy.core.outcome import Abandoned, Failure
+    from understudy.core.outcome import Abandoned, Failure, Tokens
     from understudy.core.pool import Pool
     from understudy.core.skip import Skip
 

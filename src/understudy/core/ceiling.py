@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from understudy.core.outcome import Failure, Outcome, prompt_was_read
+from understudy.core.outcome import Failure, Outcome, Tokens, prompt_was_read
 from understudy.core.skip import Skip
 from understudy.errors import FailureKind, SkipReason
 
 if TYPE_CHECKING:
-    from understudy.core.attempt import Tokens
     from understudy.core.demand import Demand
     from understudy.core.member import Member
     from understudy.core.settings import Ceilings

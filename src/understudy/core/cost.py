@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from understudy.core.outcome import Failure, Outcome, Success, prompt_was_read
+from understudy.core.outcome import Failure, Outcome, Success, Tokens, prompt_was_read
 from understudy.errors import AttemptEntry, FailureKind, TrailEntry
 
 if TYPE_CHECKING:
-    from understudy.core.attempt import Attempt, Tokens
+    from understudy.core.attempt import Attempt
     from understudy.core.demand import Demand
     from understudy.core.facts import Price
     from understudy.core.member import Member
@@ -70,12 +70,11 @@ NOTHING_KNOWN = Bill()
 
 def ended(attempt: Attempt, outcome: Outcome, tokens: Tokens | None, demand: Demand) -> None:
     """The attempt has ended: it is told its cost, so are its member's metrics (rule 4)."""
-    metrics, price = attempt.member.metrics, attempt.settings.facts.price
-    if price is None:
-        metrics.unpriced += 1
-        return
-    attempt.cost = _of_attempt(attempt, price, outcome, tokens, demand)
-    metrics.charged(_end(outcome), attempt.cost.usd, estimated=attempt.cost.estimated)
+    price = attempt.settings.facts.price
+    if price is not None:
+        attempt.cost = _of_attempt(attempt, price, outcome, tokens, demand)
+        usd, estimated = attempt.cost
+        attempt.member.metrics.charged(_end(outcome), usd, estimated=estimated)
 
 
 def of_tokens(price: Price, tokens: Tokens) -> float:

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from understudy.core import broken_answer, cost, eligibility, hedging, latency, learning, verdict
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.books import Books
 from understudy.core.broken_answer import BrokenAnswer
 from understudy.core.candidates import Candidates
@@ -49,7 +49,7 @@ from understudy.core.events import (
     WaitingForCapacity,
 )
 from understudy.core.fit import Fit, Needs
-from understudy.core.outcome import Abandoned, Failure, Next, Outcome, Success
+from understudy.core.outcome import Abandoned, Failure, Next, Outcome, Success, Tokens
 from understudy.core.recovery import Shown
 from understudy.core.standing import ends_all, next_after
 from understudy.core.waiting import Ask, Wait, Waiting

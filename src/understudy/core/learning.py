@@ -13,12 +13,12 @@ from understudy.core.slow_start import SlowStart
 from understudy.errors import FailureKind
 
 if TYPE_CHECKING:
-    from understudy.core.attempt import Attempt, Tokens
+    from understudy.core.attempt import Attempt
     from understudy.core.ceiling import Reservation, Used
     from understudy.core.consent import Taken
     from understudy.core.demand import Demand
     from understudy.core.fleet import Fleet
-    from understudy.core.outcome import Failure, Outcome
+    from understudy.core.outcome import Failure, Outcome, Tokens
     from understudy.core.pool import Pool
 
 

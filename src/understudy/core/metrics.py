@@ -1,19 +1,14 @@
 """What is counted, per member and per pool. Every count is O(1).
 
-Always: requests = successes + failures + refused + cancelled + in flight, for a member's attempts;
-requests = answered + failed + cancelled + in flight, for a pool's requests.
+A member's attempts are successes, failures, refused, cancelled, or in flight. Of a pool, always:
+requests = answered + failed + cancelled + in flight.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from understudy.core.latency import Latency, bucket_of
-from understudy.core.outcome import Failure
+from understudy.core.outcome import Failure, Tokens
 from understudy.errors import FailureKind, SkipReason
-
-if TYPE_CHECKING:
-    from understudy.core.attempt import Tokens
 
 
 class MemberMetrics:
@@ -48,15 +43,12 @@ class MemberMetrics:
         "recovered",
         "refused",
         "refused_by_kind",
-        "requests",
         "skips",
         "successes",
         "timeouts",
-        "unpriced",
     )
 
     def __init__(self) -> None:
-        self.requests = 0
         self.in_flight = 0
         self.successes = 0
         self.failures = 0
@@ -82,7 +74,19 @@ class MemberMetrics:
         self.costs: dict[str, float] = {}
         self.estimated_cost = 0.0
         self.priced = 0
-        self.unpriced = 0
+
+    @property
+    def ended(self) -> int:
+        return self.successes + self.failures + self.refused + self.cancelled
+
+    @property
+    def requests(self) -> int:
+        return self.ended + self.in_flight
+
+    @property
+    def unpriced(self) -> int:
+        """Those that ended, and whose cost nobody knows."""
+        return self.ended - self.priced
 
     @property
     def success_rate(self) -> float | None:
@@ -91,7 +95,6 @@ class MemberMetrics:
         return self.successes / judged if judged else None
 
     def started(self) -> None:
-        self.requests += 1
         self.in_flight += 1
 
     def succeeded(self, duration: float) -> None:

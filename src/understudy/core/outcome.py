@@ -1,4 +1,4 @@
-"""How an attempt ended, and what each failure kind permits.
+"""How an attempt ended, what it used, and what each failure kind permits.
 
 `RULES` is the one table that says, per kind, whether the same backend may be asked again, whether
 the next one is, and whether the breaker counts it. Exceptions to a row depend on more than the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from understudy.errors import FailureKind
 
@@ -137,6 +138,22 @@ class Abandoned:
 
     message: str = "the caller left"
     lost: bool = False
+
+
+class Tokens(NamedTuple):
+    """What one attempt used. `visible` are the output tokens that were seen as content, if known.
+
+    `cached` (read from a cache) and `cache_write` (written to one) are part of `input`, `reasoning` is part
+    of `output`.
+    """
+
+    input: int
+    output: int
+    estimated: bool
+    visible: int | None = None
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
 
 
 Outcome = Success | Failure | Abandoned

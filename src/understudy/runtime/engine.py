@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.cost import NOTHING_KNOWN, Bill
 from understudy.core.dispatch import AcceptEmpty, Dispatch, GiveUp, Need, NeedLease, NeedRoom, Wait
 from understudy.core.events import Event, OperatorActed, ProbeSettled, TurnCame
-from understudy.core.outcome import Failure, Outcome, Success
+from understudy.core.outcome import Failure, Outcome, Success, Tokens
 from understudy.core.pool import Pool
 from understudy.errors import (
     BalancerClosed,

@@ -34,9 +34,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from understudy.core.attempt import Attempt, Tokens
+from understudy.core.attempt import Attempt
 from understudy.core.deadline import Deadline
-from understudy.core.outcome import Abandoned, Failure, Outcome, Success
+from understudy.core.outcome import Abandoned, Failure, Outcome, Success, Tokens
 from understudy.errors import (
     BodyCutShort,
     ConnectFailed,

@@ -63,10 +63,10 @@ def test_a_seed_is_the_same_fates_in_the_same_order(stage: Stage) -> None:
 
 
 def test_who_is_not_whole_with_healthy_backends_is_left_out(stage: Stage) -> None:
-    entry = Entry("", Library("understudy_balancer", _here), {"policy": "failover", "request_timeout_ms": 1})
+    entry = Entry("", Library("understudy_balancer", _here), {"policy": "failover", "rpm_limit": 1})
     told = stage.run(entry, FAILS)
     assert isinstance(told, str)
-    assert told.startswith("failed with healthy backends: DeadlineExceeded")
+    assert told.startswith("failed with healthy backends: NoBackendAvailable")
 
 
 def test_who_cannot_be_installed_is_left_out_with_the_reason(stage: Stage) -> None:
