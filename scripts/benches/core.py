@@ -5,9 +5,9 @@ How it is measured:
 1. One decision is what one request costs in `understudy.core`: rank, eligibility, permit, attempt, first
    content, tokens, success, breaker, window, metrics, and the facts for observers.
 2. Simulated time moves 10 ms a decision, so that the five-minute windows roll as they do in service.
-3. Columns: policies with everybody well; a stream instead of a unary call; every ceiling and an adaptive
-   clock; and the worst case, where everybody but the last is benched, so each of the others is looked at and
-   its skip recorded.
+3. Columns: policies with everybody well; a stream instead of a unary call, whose clock is adaptive; the same
+   with every ceiling, and hedges at the 95th percentile; and the worst case, where everybody but the last is
+   benched, so each of the others is looked at and its skip recorded.
 4. The floor is what nobody can avoid: a loop over plain slotted objects that picks the least busy
    eligible one and updates a dozen counters. It ranks nothing, remembers no window and tells nobody.
 5. LiteLLM's column is its Router's selection alone, without the outcome, if ``scripts/bench library`` has
@@ -33,7 +33,7 @@ from understudy.core.member import Member
 from understudy.core.outcome import Success, Tokens
 from understudy.core.policies import BY_NAME
 from understudy.core.pool import Pool
-from understudy.core.settings import Ceilings, MemberSettings, PoolSettings
+from understudy.core.settings import Ceilings, HedgeSettings, MemberSettings, PoolSettings
 
 SIZES = (3, 10, 100, 1000)
 TICK = 0.01
@@ -47,11 +47,15 @@ Decide = Callable[[float], None]
 LIMITED = MemberSettings(
     ceilings=Ceilings(tokens=10**12, requests=10**12, concurrency=10**6, takeovers=10**6), adaptive=True
 )
+UNHEDGED = PoolSettings()
+HEDGED = PoolSettings(hedge=HedgeSettings(percentile=95))
 
 
-def make_pool(policy: str, size: int, settings: MemberSettings = PLAIN) -> Pool:
+def make_pool(
+    policy: str, size: int, settings: MemberSettings = PLAIN, of_pool: PoolSettings = UNHEDGED
+) -> Pool:
     members = [Member(f"member{index}", index, settings) for index in range(size)]
-    return Pool("bench", BY_NAME[policy](), members, PoolSettings())
+    return Pool("bench", BY_NAME[policy](), members, of_pool)
 
 
 def decision(pool: Pool, *, stream: bool = False) -> Decide:
@@ -59,6 +63,7 @@ def decision(pool: Pool, *, stream: bool = False) -> Decide:
         dispatch = Dispatch(pool, now, float, stream=stream)
         attempt = dispatch.next_step(now)
         assert isinstance(attempt, Attempt)
+        dispatch.hedge_at(attempt, now)
         dispatch.commit(attempt, now + 0.2)
         dispatch.settle(attempt, SUCCESS, now + 1.5, TOKENS)
         dispatch.answered(now + 1.5)
@@ -110,7 +115,7 @@ ENGINES: dict[str, Callable[[int], Decide]] = {
     "least busy": lambda size: decision(make_pool("least_busy", size)),
     "fastest": lambda size: decision(make_pool("fastest", size)),
     "sticky": lambda size: decision(make_pool("sticky", size)),
-    "ceilings, adaptive": lambda size: decision(make_pool("failover", size, LIMITED), stream=True),
+    "ceilings, hedges": lambda size: decision(make_pool("failover", size, LIMITED, HEDGED), stream=True),
     "last one left": lambda size: last_one_left(make_pool("failover", size)),
 }
 

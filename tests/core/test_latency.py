@@ -100,3 +100,15 @@ def test_memory_is_bounded_by_the_range_not_by_the_count() -> None:
 def test_several_percentiles_are_found_at_once(durations: list[float]) -> None:
     latency = latency_of(*durations)
     assert latency.percentiles(50, 95, 99) == [latency.percentile(percent) for percent in (50, 95, 99)]
+
+
+def test_who_asks_with_every_request_is_told_what_held_a_fiftieth_ago() -> None:
+    latency = latency_of(*[1.0] * 500)
+    before = latency.lately(99)
+    told = []
+    for _ in range(10):
+        latency.record(9.0)
+        told.append(latency.lately(99))
+    assert latency.percentile(99) == pytest.approx(9.0, rel=0.02)
+    assert told == [before] * 9 + [latency.percentile(99)]
+    assert latency.lately(10) == latency.percentile(10), "another percentile is another question"

@@ -48,7 +48,7 @@ def _usual(attempt: Attempt, percent: int, pool: Pool) -> float | None:
     """Seconds; None if too little is known."""
     for metrics in (attempt.member.metrics, pool.metrics):
         if metrics.first_content.count >= ENOUGH_TO_BE_LATE:
-            return metrics.first_content.percentile(percent)
+            return metrics.first_content.lately(percent)
     return None
 
 
