@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.core.stage import Asking, Stage, takes
+from understudy.core.attempt import Attempt
 from understudy.core.facts import Facts
 from understudy.core.latency import bucket_of
 from understudy.core.outcome import Success
@@ -91,6 +92,14 @@ class TestSlowStart:
         assert (start.cap < 2) is narrower
 
 
+def reconsidered(house: Stage, needs: Asking | None = None) -> Attempt:
+    """Of a new request the first attempt, whose limit has passed."""
+    walk = house.begin(needs=needs)
+    attempt = walk.asks("a")
+    walk.dispatch.reconsider(attempt, attempt.limit_at)
+    return attempt
+
+
 class TestPatience:
     def test_a_cut_is_remembered_as_one_and_strains_the_member(self) -> None:
         house = adaptive(breaker={"enabled": False})
@@ -128,7 +137,7 @@ class TestPatience:
         house = adaptive("abc")
         known(house, "a", "b", "c")
         house.pool.strain.cut(0, house.now)
-        assert house.begin().asks("a").limit < 60
+        assert reconsidered(house).limit < 60
         house.pool.strain.cut(1, house.now)
         assert house.begin().asks("a").limit == 60
 
@@ -158,24 +167,36 @@ class TestPatience:
         seen = patience(house, "a")._classes[0]
         assert (sum(seen._new.began.values()), sum(seen._new.cut.values())) == (1, 0)
 
-    def test_it_is_short_only_while_another_could_take_over(self) -> None:
+    def test_it_holds_only_if_another_could_take_over_when_it_has_passed(self) -> None:
         house = adaptive("abc")
         known(house, "a")
         house.member("b").bench(house.now, 60.0, 900.0)
-        assert house.begin().asks("a").limit < 60, "c could"
+        assert reconsidered(house).limit < 60, "c could"
         house.open("c")
-        assert house.begin().asks("a").limit == 60
+        relaxed = reconsidered(house)
+        assert (relaxed.limit, relaxed.patience) == (60, None)
         house.member("b").benched_until = 0.0
         house.member("b").settings = replace(house.member("b").settings, facts=Facts(supports=takes()))
-        assert house.begin(needs=Asking(tokens=1000, bytes=4000)).asks("a").limit < 60
+        assert reconsidered(house, Asking(tokens=1000, bytes=4000)).limit < 60
         with_image = Asking(takes("images"), tokens=1000, bytes=4000)
-        assert house.begin(needs=with_image).asks("a").limit == 60, "b can't take this one"
+        assert reconsidered(house, with_image).limit == 60, "b can't take this one"
+
+    def test_it_does_not_hold_if_everything_has_become_slow_meanwhile(self) -> None:
+        house = adaptive("ab")
+        known(house, "a")
+        walk = house.begin()
+        attempt = walk.asks("a")
+        assert attempt.limit < 60
+        for index in (0, 1):
+            house.pool.strain.cut(index, house.now)
+        walk.dispatch.reconsider(attempt, attempt.limit_at)
+        assert (attempt.limit, attempt.patience) == (60, None)
 
     def test_who_is_only_put_behind_could_take_over_too(self) -> None:
         house = adaptive()
         known(house, "a")
         house.member("b").exhaust(house.now, 60.0)
-        assert house.begin().asks("a").limit < 60
+        assert reconsidered(house).limit < 60
 
     @pytest.mark.parametrize("how", ["fixed", "unary"])
     def test_a_fixed_clock_and_a_unary_answer_teach_nothing(self, how: str) -> None:

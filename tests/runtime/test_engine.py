@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -24,11 +25,13 @@ from tests.runtime.house import (
 from understudy.core.breaker import State
 from understudy.core.events import OperatorActed, RequestEnded, WaitingForCapacity
 from understudy.core.facts import Facts
+from understudy.core.latency import bucket_of
 from understudy.core.settings import BreakerSettings, Ceilings, RetrySettings
 from understudy.errors import (
     AllBackendsFailed,
     BalancerClosed,
     ConnectionReset,
+    DeadlineExceeded,
     InternalError,
     NoBackendAvailable,
     RequestRejected,
@@ -110,6 +113,86 @@ async def test_the_unary_case_of_the_same() -> None:
     house = House(completion(""), retry=RetrySettings(count=1))
     show = await house.play(stream=False)
     assert (show.error, len(show.chunks)) == (None, 1)
+    house.check()
+
+
+# The adaptive clock
+
+
+def paced(*scripts: Sequence[Reply] | Reply) -> House:
+    """The first one is known to begin within half a second, so it gets one and a half."""
+    house = House(*scripts, retry=RetrySettings(count=1))
+    known = house.members[0].health.patience.of(house.clock.now(), 0)
+    for _ in range(30):
+        known.began(house.clock.now(), bucket_of(0.5))
+    return house
+
+
+SLOW = stream(3.0, delta("Hello"), STOP, DONE)
+SILENT = stream(60.0)
+
+
+async def test_who_is_later_than_its_habit_is_taken_over_from() -> None:
+    house = paced(SLOW, speech("Good day"))
+    show = await house.play(1.6)
+    assert (show.text, show.outcomes) == ("Good day", [("a", "timeout"), ("b", "success")])
+    house.check()
+
+
+async def test_it_is_waited_for_if_the_other_one_has_gone_meanwhile() -> None:
+    house = paced(SLOW, speech("Good day"))
+    show = await house.play(1.0)
+    house.members[1].bench(house.clock.now(), 60, 60)
+    await house.clock.advance(2.1)
+    assert (show.text, show.outcomes) == ("Hello", [("a", "success")])
+    house.check()
+
+
+async def test_and_taken_over_from_if_another_one_has_come() -> None:
+    house = paced(SLOW, speech("Good day"))
+    house.members[1].bench(house.clock.now(), 1, 60)
+    show = await house.play(1.6)
+    assert show.outcomes == [("a", "timeout"), ("b", "success")]
+    house.check()
+
+
+async def test_it_is_waited_for_no_longer_than_its_setting_says() -> None:
+    house = paced(SILENT)
+    show = await house.play(9.9)
+    assert not show.task.done()
+    await house.clock.advance(0.2)
+    assert show.outcomes == [("a", "timeout")]
+    assert "Request exceeded 10000ms" in str(show.error)
+    house.check()
+
+
+async def test_nor_for_longer_than_its_deadline() -> None:
+    house = paced(SILENT)
+    house.pool.settings = replace(house.pool.settings, retry=RetrySettings(count=1, request_timeout=4))
+    show = await house.play(4.1)
+    assert isinstance(show.error, DeadlineExceeded)
+    house.check()
+
+
+async def test_nor_does_a_redirect_cost_it_the_time_it_was_given() -> None:
+    moved = Reply(status=307, headers={"location": "http://a.test/v1/chat/completions"}, head=[2.0])
+    house = paced([moved, stream(2.0, delta("Hello"), STOP, DONE, head=[2.0])])
+    show = await house.play(6.1)
+    assert (show.text, show.outcomes) == ("Hello", [("a", "success")])
+    house.check()
+
+
+async def test_the_words_of_a_refusal_are_not_waited_for_so_long() -> None:
+    house = paced(stream(60.0, status=500))
+    show = await house.play(2.1)
+    assert show.outcomes == [("a", "server_error")]
+    house.check()
+
+
+async def test_what_has_begun_is_not_waited_for_any_longer_than_ever() -> None:
+    house = paced(stream(1.0, delta("Hello"), 60.0))
+    show = await house.play(6.1)
+    assert show.outcomes == [("a", "stall")]
     house.check()
 
 

@@ -159,3 +159,22 @@ async def test_disposing_leaves_no_timer_behind() -> None:
     watchdog.dispose()
     watchdog.dispose()
     assert clock.timers == 0
+
+
+async def test_who_is_asked_for_a_reprieve_says_until_when_is_waited_after_all() -> None:
+    clock = ManualClock()
+    watchdog = Watchdog(clock)
+    asked: list[float] = []
+
+    def reprieve(limit: float) -> float:
+        asked.append(limit)
+        return 1008.0
+
+    watchdog.reprieve = reprieve
+    task = asyncio.create_task(watchdog.guard(never(), clock.now() + 5))
+    await clock.advance(7.9)
+    assert not task.done()
+    await clock.advance(0.1)
+    with pytest.raises(LimitPassed):
+        await task
+    assert asked == [1005.0, 1008.0]

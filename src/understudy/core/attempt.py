@@ -87,6 +87,11 @@ class Attempt(msgspec.Struct, eq=False):
         self.patience = seconds
         self.limit_at = self.started_at + seconds
 
+    def relax(self) -> None:
+        """It has as long as its settings say, after all."""
+        self.patience = None
+        self.limit_at = self.started_at + self.settings.timeouts.first_content
+
     @property
     def was_hurried(self) -> bool:
         """Was it cut off sooner than its settings say?"""

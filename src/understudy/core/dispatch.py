@@ -226,6 +226,12 @@ class Dispatch:
         if self.stream:
             attempt.evidence = StreamEvidence(member.window, now)
 
+    def reconsider(self, attempt: Attempt, now: float) -> None:
+        """Its limit has passed. If nobody could take over, or all are slow, it has its setting's time."""
+        are_all_slow = self.pool.strain.is_general(now, len(self.pool.members))
+        if are_all_slow or not self._candidates.has_another(attempt.member, now):
+            attempt.relax()
+
     def hedge_at(self, attempt: Attempt, now: float) -> float | None:
         """When `hedge` is worth a call, if the attempt has said nothing until then; None: never."""
         if self._late is not None:
@@ -395,15 +401,14 @@ class Dispatch:
         return attempt
 
     def _be_patient(self, attempt: Attempt, now: float) -> None:
-        """Whoever could be taken over from gets no longer than its own recent answers suggest.
+        """It gets no longer than its member's own recent answers suggest.
 
         Once per request: where two are late, it is likely to be the question that takes long.
         """
         limit = learning.patience(attempt, self.pool, now)
         if limit is None or (len(self._attempts) > 1 and any(one.was_hurried for one in self._attempts)):
             return
-        if self._candidates.has_another(attempt.member, now):
-            attempt.hurry(limit)
+        attempt.hurry(limit)
 
     def _all_attempts_made(self) -> bool:
         most = self.pool.settings.retry.max_attempts

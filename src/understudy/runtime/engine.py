@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from understudy.core.attempt import Attempt
 from understudy.core.cost import NOTHING_KNOWN, Bill
@@ -200,6 +201,13 @@ class _Report:
     def settle(self, attempt: Attempt, outcome: Outcome, now: float, tokens: Tokens | None) -> None:
         self._dispatch.settle(attempt, outcome, now, tokens)
         self._engine.tell(self._dispatch)
+
+    def reprieve(self, attempt: Attempt, limit: float) -> float:
+        """Until when is waited after all, if the limit that has passed is what the attempt was hurried to."""
+        if limit != attempt.limit_at:
+            return limit
+        self._dispatch.reconsider(attempt, self._engine.clock.now())
+        return min(attempt.limit_at, self._dispatch.deadline.at)
 
 
 class Call:
@@ -545,6 +553,8 @@ class Call:
         engine = self._engine
         backend = engine.backends[attempt.member.name]
         part = self._told.part(attempt, backend)
+        report = _Report(dispatch, engine)
+        watchdog.reprieve = None if attempt.patience is None else partial(report.reprieve, attempt)
         exchange = Exchange(
             attempt,
             backend,
@@ -554,7 +564,7 @@ class Call:
             clock=engine.clock,
             watchdog=watchdog,
             deadline=dispatch.deadline,
-            progress=_Report(dispatch, engine),
+            progress=report,
             seam=part.seam,
         )
         if engine.tracing is not None:

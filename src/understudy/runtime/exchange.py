@@ -209,10 +209,10 @@ class Exchange:
             request = self._written()
         except UnwritableRequest as error:
             return self._ended(Failure(FailureKind.UNFIT, str(error), param=error.param))
-        limit = self._first_limit()
-        response = await self._watchdog.guard(self._transport.send(request), limit)
+        response = await self._watchdog.guard(self._transport.send(request), self._first_limit())
         if response.status in MOVED:
-            response = await self._watchdog.guard(follow(self._transport, request, response), limit)
+            following = follow(self._transport, request, response)
+            response = await self._watchdog.guard(following, self._first_limit())
         self._response = response
         self._attempt.status = response.status
         self._attempt.reconnected = self._attempt.reconnected or response.reconnected
@@ -299,6 +299,7 @@ class Exchange:
         )
 
     async def _error_body(self, response: HttpResponse) -> bytes:
+        self._watchdog.reprieve = None  # which is for what may yet be an answer
         limit = min(self._clock.now() + ERROR_BODY_SECONDS, self._first_limit())
         pieces: list[bytes] = []
         size = 0

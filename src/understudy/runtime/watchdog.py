@@ -12,12 +12,13 @@ Rules:
 3. A cancellation from outside always wins.
 4. `close` ends the wait in progress, if there is one, with `Closed`; every later `guard` raises it too.
 5. `dispose` leaves no timer behind.
+6. When a limit has passed, `reprieve` is asked until when is waited after all, if there is anybody to ask.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from understudy.runtime.ports import Clock, Handle
@@ -36,7 +37,7 @@ class Closed(Exception):
 class Watchdog:
     """One request's limits, one at a time."""
 
-    __slots__ = ("_clock", "_fired", "_limit", "_loop", "_task", "_timer", "_timer_at", "closed")
+    __slots__ = ("_clock", "_fired", "_limit", "_loop", "_task", "_timer", "_timer_at", "closed", "reprieve")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -47,6 +48,7 @@ class Watchdog:
         self._limit = 0.0
         self._fired = False
         self.closed = False
+        self.reprieve: Callable[[float], float] | None = None  # the limit that passed; the one that holds
 
     def __repr__(self) -> str:
         return f"<Watchdog {'waiting' if self._task else 'idle'}, limit {self._limit}>"
@@ -103,7 +105,10 @@ class Watchdog:
         self._timer = None
         if self._task is None:
             return
-        if self._clock.now() < self._limit:
+        now = self._clock.now()
+        if now >= self._limit and self.reprieve is not None:
+            self._limit = self.reprieve(self._limit)
+        if now < self._limit:
             self._set_timer(self._limit)
         else:
             self._fire(self._task)
