@@ -70,6 +70,7 @@ FLAPS = ("flapping", "quiet-day")
 SLOW = ("slow-down", "black-hole")
 THINKING = ("thinking", "all-thinking")
 PANIC = ("all-brown", "all-browner", "all-down", "correlated", "all-limited")
+BROKEN = ("all-break", "all-break-more", "all-cut")
 ADAPTIVE = {"timeout_mode": "adaptive"}
 HEDGED = {"hedge": "p95"}
 
@@ -79,8 +80,8 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("circuit_breaker_failure_rate", (0, 25, 50, 75), (*OUTAGE, *WEAK)),
     Sweep("circuit_breaker_recovery_timeout_ms", (5_000, 15_000, 30_000, 60_000, 120_000), OUTAGE),
     Sweep("circuit_breaker_half_open_max", (1, 2, 5), OUTAGE),
-    Sweep("panic_mode", (True, False), PANIC),
-    Sweep("core.breaker:FAILED_IN_A_ROW", (5, 10, 20), PANIC[:3]),
+    Sweep("panic_mode", (True, False), (*PANIC, *BROKEN)),
+    Sweep("core.breaker:FAILED_IN_A_ROW", (5, 10, 20), (*PANIC[:3], *BROKEN)),
     Sweep("failover_retry_count", (1, 2, 3, 4), (*WEAK, "correlated", "mid-stream")),
     Sweep("failover_retry_delay_ms", (0, 250, 500, 1_000, 2_000), (*WEAK, "correlated")),
     Sweep("retry_after_max_ms", (0, 1_000, 2_000, 5_000, 20_000), ("rate-limited",)),
@@ -148,6 +149,9 @@ CHANGES = {
     "all-brown": Change("brown-out", Effects(failures=(("500", 0.5),)), busier=5.0),
     "all-browner": Change("brown-out", Effects(failures=(("500", 0.8),)), busier=5.0),
     "all-down": Change("brown-out", Effects(failures=(("500", 1.0),)), busier=5.0),
+    "all-break": Change("brown-out", Effects(failures=(("cut", 0.5),)), busier=5.0),
+    "all-break-more": Change("brown-out", Effects(failures=(("cut", 0.8),)), busier=5.0),
+    "all-cut": Change("brown-out", Effects(failures=(("cut", 1.0),)), busier=5.0),
     "all-limited": Change("rate-limited", Effects(rpm=600.0), busier=10.0),
     "quiet-day": Change("noisy-day", busier=0.25),
     "all-slow": Change("slow-down", Effects(latency=(20.0, 20.0), speed=(0.15, 0.15))),

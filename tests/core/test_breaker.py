@@ -82,6 +82,12 @@ class Circuit:
             self.now += lasting
             self.fails(permit)
 
+    def breaks_anyway(self) -> None:
+        """Asked in spite of the circuit; begins well and breaks off."""
+        permit = self.breaker.acquire_anyway(self.now)
+        self.opens(permit)
+        self.fails(permit, after_content=True)
+
     def cut(self, times: int = 1) -> None:
         """Streams that fail after content."""
         for _ in range(times):
@@ -1010,6 +1016,16 @@ def answering_some(**given: Any) -> Circuit:
     return circuit
 
 
+def breaking_some(**given: Any) -> Circuit:
+    """Open; of four answers that began one was whole, after one that was not."""
+    circuit = Circuit(**given)
+    circuit.cut()
+    circuit.good()
+    circuit.cut(2)
+    assert circuit.state() is State.OPEN
+    return circuit
+
+
 class TestAnswersSome:
     """Rule 13."""
 
@@ -1073,10 +1089,94 @@ class TestAnswersSome:
         circuit.bad(3)
         assert self.answers(circuit)
 
-    def test_answers_that_break_off_are_answers(self) -> None:
+    def test_who_ends_an_answer_between_breaks_does(self) -> None:
+        assert self.answers(breaking_some())
+
+    def test_openings_before_breaks_do_not(self) -> None:
+        circuit = Circuit()
+        circuit.cut(3)
+        assert circuit.state() is State.OPEN
+        assert not self.answers(circuit)
+
+    def test_ten_breaks_in_a_row_are_an_outage_however_many_openings_went_well_between_failures(self) -> None:
         circuit = answering_some()
-        for _ in range(2 * FAILED_IN_A_ROW):
+        for _ in range(FAILED_IN_A_ROW - 1):
+            circuit.breaks_anyway()
+        assert self.answers(circuit), "nine"
+        circuit.fails(circuit.breaker.acquire_anyway(circuit.now))
+        circuit.breaks_anyway()
+        assert not self.answers(circuit)
+
+    def test_breaks_and_failures_to_begin_are_not_one_row(self) -> None:
+        circuit = answering_some()
+        for _ in range(FAILED_IN_A_ROW - 3):
+            circuit.fails(circuit.breaker.acquire_anyway(circuit.now))
             circuit.fails(circuit.breaker.acquire_anyway(circuit.now), after_content=True)
+        assert self.answers(circuit)
+
+    def test_a_whole_answer_ends_the_row_of_breaks(self) -> None:
+        circuit = breaking_some()
+        for _ in range(3):
+            for _ in range(FAILED_IN_A_ROW - 1):
+                circuit.breaks_anyway()
+            circuit.ends(circuit.breaker.acquire_anyway(circuit.now))
+        assert self.answers(circuit)
+
+    def test_what_began_before_the_first_break_of_the_row_ends_it_not(self) -> None:
+        circuit = answering_some()
+        early = [circuit.breaker.acquire_anyway(circuit.now) for _ in range(2)]
+        circuit.now += 1.0
+        broken = [circuit.breaker.acquire_anyway(circuit.now) for _ in range(FAILED_IN_A_ROW)]
+        circuit.now += 1.0
+        late = circuit.breaker.acquire_anyway(circuit.now)
+        for permit in (*broken[1:], broken[0]):
+            circuit.fails(permit, after_content=True)
+        circuit.ends(early[0])
+        assert not self.answers(circuit)
+        circuit.ends(late)
+        assert self.answers(circuit)
+
+    def test_the_first_break_of_a_row_is_the_one_that_began_first(self) -> None:
+        circuit = answering_some()
+        first = circuit.breaker.acquire_anyway(circuit.now)
+        circuit.now += 1.0
+        whole = circuit.breaker.acquire_anyway(circuit.now)
+        circuit.now += 1.0
+        for permit in (first, *(circuit.breaker.acquire_anyway(circuit.now) for _ in range(FAILED_IN_A_ROW))):
+            circuit.fails(permit, after_content=True)
+        assert not self.answers(circuit)
+        circuit.ends(whole)
+        assert self.answers(circuit)
+
+    def test_a_new_row_of_breaks_knows_nothing_of_the_last_one(self) -> None:
+        circuit = breaking_some()
+        circuit.ends(circuit.breaker.acquire_anyway(circuit.now))
+        early = circuit.breaker.acquire_anyway(circuit.now)
+        circuit.now += 1.0
+        for _ in range(FAILED_IN_A_ROW):
+            circuit.breaks_anyway()
+        circuit.ends(early)
+        assert not self.answers(circuit)
+
+    def test_a_probe_that_ends_well_says_nothing_but_ends_the_row_of_breaks(self) -> None:
+        circuit = Circuit()
+        circuit.cut(3)
+        circuit.now += circuit.settings.recovery_timeout
+        probe = circuit.probe()
+        circuit.opens(probe)
+        circuit.ends(probe)
+        circuit.cut(3)
+        assert circuit.state() is State.OPEN
+        assert not self.answers(circuit)
+        circuit = breaking_some(failure_window=500.0)
+        for _ in range(5):
+            circuit.breaks_anyway()
+        circuit.now += circuit.settings.recovery_timeout
+        probe = circuit.probe()
+        circuit.opens(probe)
+        circuit.ends(probe)
+        for _ in range(FAILED_IN_A_ROW - 1):
+            circuit.breaks_anyway()
         assert self.answers(circuit)
 
     def test_one_that_an_operator_keeps_open_does_not(self) -> None:

@@ -39,6 +39,35 @@ async def test_without_panic_mode_they_get_an_error_at_once() -> None:
         assert show.attempts == []
 
 
+BREAKING = "cut after=3; fine; 2x cut after=3; fine"
+BREAKS = {"failover_retry_count": 1, "max_attempts": 2}  # neither rests before it is asked again
+
+
+async def test_callers_get_whole_answers_though_both_break_off_every_other_one() -> None:
+    async with theatre(BREAKING, BREAKING, model="m", stream_recovery="same_model", **BREAKS) as house:
+        for _ in range(OPENING + 1):
+            await house.play()
+        assert [house.stats(name).circuit_breaker.state for name in ("lead", "second")] == ["open", "open"]
+        show = await house.play()
+        assert (show.error, show.text) == (None, TEXT)
+        assert house.lb.stats().panicked >= 1
+
+
+async def test_who_never_ends_an_answer_is_not_asked_anyway_and_nobody_is_shown_a_fragment() -> None:
+    """Nor if beginnings go well between failures."""
+    never = "500; 20x cut after=3"
+    async with theatre(never, never, model="m", failover_retry_count=1) as house:
+        for _ in range(30):
+            show = await house.play()
+        asked = len(house.lead.requests) + len(house.second.requests)
+        for _ in range(5):
+            show = await house.play()
+            assert isinstance(show.error, NoBackendAvailable)
+            assert show.text == ""
+        assert len(house.lead.requests) + len(house.second.requests) == asked
+        assert house.lb.stats().panicked > 0, "until ten had broken off in a row"
+
+
 async def test_a_pool_that_is_down_fails_at_once_as_ever() -> None:
     async with theatre("500", "500", failover_retry_count=1) as house:
         for _ in range(3):

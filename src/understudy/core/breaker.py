@@ -35,11 +35,14 @@ Rules:
     admits a request.
 11. Asking changes nothing: `state`, `next_probe_at`, `admits` and `failures` only look.
 12. Disabled, it admits everything and never opens; taking a permit then closes it.
-13. A member *answers some* of what it is asked if, no longer ago than `failure_window`, an opening went well
-    that came as soon after one that had failed, and the newest `FAILED_IN_A_ROW` have not all failed. In an
-    outage whatever is asked fails, one after the other, and none of that comes about. It is seen in every
-    state, from stale permits as well; a probe that goes well ends a row of failures, but says no more.
-    Whoever has nobody else may ask such a member `anyway`: the outcome of that counts for this rule alone.
+13. A member *answers some* of what it is asked if, no longer ago than `failure_window`, an opening or an ending
+    went well that came as soon after one of its kind that had failed, and of neither kind the newest
+    `FAILED_IN_A_ROW` have all failed. In an outage whatever is asked fails, one after the other, and none of
+    that comes about; whose answers all break off is of no use to anybody, however well they begin. An ending
+    is good news of an attempt that began no sooner than the first of those that broke off in the row: what was
+    on its way before an outage may still end well. It is seen in every state, from stale permits as well; a
+    probe that goes well ends a row of failures, but says no more. Whoever has nobody else may ask such a
+    member `anyway`: the outcome of that counts for this rule alone.
 14. Forced closed by an operator it is as if disabled, forced open it admits nothing and nothing moves it,
     whatever the settings say. `reset` takes the force away and leaves it closed, with nothing remembered.
 
@@ -114,6 +117,8 @@ class Breaker:
 
     __slots__ = (
         "_answered_at",
+        "_broken_in_a_row",
+        "_broken_since",
         "_endings",
         "_failed_in_a_row",
         "_failures",
@@ -146,7 +151,9 @@ class Breaker:
             0,
         ]  # attempts that await their opening, or their ending; the last is of no account
         self._longest_open = 0.0
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = 0  # openings
+        self._broken_in_a_row = 0  # endings
+        self._broken_since = inf  # the begin of whichever of these attempts began first
         self._answered_at: float | None = None  # after a failure (rule 13)
         self.forced: State | None = None
         self.opened_at: float | None = None
@@ -213,7 +220,7 @@ class Breaker:
         if self._answered_at is None or self.forced is State.OPEN:
             return False
         is_fresh = now < self._answered_at + settings.failure_window
-        return is_fresh and self._failed_in_a_row < FAILED_IN_A_ROW
+        return is_fresh and max(self._failed_in_a_row, self._broken_in_a_row) < FAILED_IN_A_ROW
 
     # Takings
 
@@ -292,6 +299,7 @@ class Breaker:
     def record_opening(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """First content, or a unary answer."""
         if self._failed_in_a_row:
+            self._failed_in_a_row = 0
             self._answered(permit, now, settings)
         if permit.probe:
             self.hand_back(permit)
@@ -307,6 +315,9 @@ class Breaker:
 
     def record_ending(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
         """A stream's terminal marker."""
+        if permit.granted_at >= self._broken_since:
+            self._broken_in_a_row, self._broken_since = 0, inf
+            self._answered(permit, now, settings)
         self.hand_back(permit)
         if permit.generation == self._generation:
             _append(self._endings, _Outcome(now, now - permit.granted_at, True), settings)
@@ -321,7 +332,11 @@ class Breaker:
         """
         self.hand_back(permit)
         self.last_failure_at = now
-        self._failed_in_a_row += not after_content
+        if after_content:
+            self._broken_in_a_row += 1
+            self._broken_since = min(self._broken_since, permit.granted_at)
+        else:
+            self._failed_in_a_row += 1
         reopens = permit.closed_into == self._generation
         if permit.generation != self._generation and not reopens:
             return
@@ -379,11 +394,10 @@ class Breaker:
             self._open(outcome.settled_at, settings)
 
     def _answered(self, permit: Permit, now: float, settings: BreakerSettings) -> None:
-        """Rule 13: the first good opening after bad ones."""
+        """Rule 13: the first good opening after bad ones, or ending."""
         assert self.last_failure_at is not None  # it was one of them, or later
         if not permit.probe and now < self.last_failure_at + settings.failure_window:
             self._answered_at = now
-        self._failed_in_a_row = 0
 
     def _must_open(
         self, series: deque[_Outcome], undecided: int, now: float, settings: BreakerSettings
