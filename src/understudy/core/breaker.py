@@ -35,14 +35,14 @@ Rules:
     admits a request.
 11. Asking changes nothing: `state`, `next_probe_at`, `admits` and `failures` only look.
 12. Disabled, it admits everything and never opens; taking a permit then closes it.
-13. A member *answers some* of what it is asked if, no longer ago than `failure_window`, an opening or an ending
-    went well that came as soon after one of its kind that had failed, and of neither kind the newest
-    `FAILED_IN_A_ROW` have all failed. In an outage whatever is asked fails, one after the other, and none of
-    that comes about; whose answers all break off is of no use to anybody, however well they begin. An ending
-    is good news of an attempt that began no sooner than the first of those that broke off in the row: what was
-    on its way before an outage may still end well. It is seen in every state, from stale permits as well; a
-    probe that goes well ends a row of failures, but says no more. Whoever has nobody else may ask such a
-    member `anyway`: the outcome of that counts for this rule alone.
+13. A member *answers some* of what it is asked if, no longer ago than `failure_window`, an opening or an
+    ending went well that came as soon after one of its kind that had failed, and of neither kind the
+    newest `FAILED_IN_A_ROW` have all failed. In an outage whatever is asked fails, one after the other,
+    and none of that comes about; whose answers all break off is of no use to anybody, however well they
+    begin. An ending is good news of an attempt that began no sooner than the first of those that broke
+    off in the row: what was on its way before an outage may still end well. It is seen in every state,
+    from stale permits as well; a probe that goes well ends a row of failures, but says no more. Whoever
+    has nobody else may ask such a member `anyway`: the outcome of that counts for this rule alone.
 14. Forced closed by an operator it is as if disabled, forced open it admits nothing and nothing moves it,
     whatever the settings say. `reset` takes the force away and leaves it closed, with nothing remembered.
 
@@ -145,11 +145,7 @@ class Breaker:
         self._endings: deque[_Outcome] = deque()
         self._failures: deque[_Outcome] = deque()
         self._probes: list[Permit] = []
-        self._undecided = [
-            0,
-            0,
-            0,
-        ]  # attempts that await their opening, or their ending; the last is of no account
+        self._undecided = [0, 0, 0]  # those that await their opening, their ending; the last is of no account
         self._longest_open = 0.0
         self._failed_in_a_row = 0  # openings
         self._broken_in_a_row = 0  # endings
