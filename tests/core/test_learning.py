@@ -181,6 +181,17 @@ class TestPatience:
         with_image = Asking(takes("images"), tokens=1000, bytes=4000)
         assert reconsidered(house, with_image).limit == 60, "b can't take this one"
 
+    def test_nor_could_who_was_asked_already(self) -> None:
+        house = adaptive("ab")
+        known(house, "a", "b")
+        walk = house.begin()
+        walk.asks("a")
+        walk.fails("auth")
+        attempt = walk.asks("b")
+        assert attempt.limit < 60
+        walk.dispatch.reconsider(attempt, attempt.limit_at)
+        assert attempt.limit == 60
+
     def test_it_does_not_hold_if_everything_has_become_slow_meanwhile(self) -> None:
         house = adaptive("ab")
         known(house, "a")
