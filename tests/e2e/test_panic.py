@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,10 @@ async def test_without_panic_mode_they_get_an_error_at_once() -> None:
 
 
 BREAKING = "cut after=3; fine; 2x cut after=3; fine"
-BREAKS = {"failover_retry_count": 1, "max_attempts": 2}  # neither rests before it is asked again
+BREAKS: dict[str, Any] = {
+    "failover_retry_count": 1,
+    "max_attempts": 2,
+}  # neither rests before it is asked again
 
 
 async def test_callers_get_whole_answers_though_both_break_off_every_other_one() -> None:
