@@ -44,7 +44,7 @@ BREAKING = "cut after=3; fine; 2x cut after=3; fine"
 BREAKS: dict[str, Any] = {
     "failover_retry_count": 1,
     "max_attempts": 2,
-}  # neither rests before it is asked again
+}  # neither has a rest
 
 
 async def test_callers_get_whole_answers_though_both_break_off_every_other_one() -> None:
