@@ -122,23 +122,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         """What asyncio's loop does over and over until it is stopped; here once is until it is stopped."""
         due, timers = self._due, self._timers
-        while not self._is_stopping:
-            if not due:
-                due.append(self._next_timer(timers))
-            while due:
-                handle = due.popleft()
-                callback, context = handle.callback, handle.context
-                if callback is None:
-                    continue
-                try:
-                    if context is None:
-                        callback(*handle.arguments)
-                    else:
-                        context.run(callback, *handle.arguments)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:
-                    self.call_exception_handler({"message": f"error in {callback!r}", "exception": error})
+        while due or not self._is_stopping:
+            handle = due.popleft() if due else self._next_timer(timers)
+            callback, context = handle.callback, handle.context
+            if callback is None:
+                continue
+            try:
+                if context is None:
+                    callback(*handle.arguments)
+                else:
+                    context.run(callback, *handle.arguments)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": f"error in {callback!r}", "exception": error})
         self._is_stopping = False
 
     def _next_timer(self, timers: list[_Handle]) -> _Handle:
