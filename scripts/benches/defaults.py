@@ -5,8 +5,8 @@
 2. A candidate is played in the row's scenarios, those that could speak for or against it, by three backends
    of one model. Same seeds, same callers, same misfortunes; what differs is the candidate.
 3. Scenarios are those that ship, at their own rates, but a tenth as long with phases a tenth as long; phases
-   that return keep their length and period. So rates, budgets and windows are as in the field, while an
-   outage lasts minutes. What no scenario has that ships, is made of one (`CHANGES`).
+   that return keep their length and period, and their begin if it is within the first period. So rates,
+   budgets and windows are as in the field, while an outage lasts minutes. What no scenario has that ships, is made of one (`CHANGES`).
 4. Columns: callers who heard a beginning, and a whole answer, per cent; p50 and p99 of the first content;
    attempts beyond the first per hundred whole answers; the median time to detect an outage and to be back
    after it; each over all seeds together, times the mean of the seeds'.
@@ -69,7 +69,8 @@ BREAKS = ("mid-stream",)
 FLAPS = ("flapping", "quiet-day")
 SLOW = ("slow-down", "black-hole")
 THINKING = ("thinking", "all-thinking")
-PANIC = ("all-brown", "all-browner", "all-down", "correlated", "all-limited")
+PANIC = ("all-brown", "all-browner", "all-down", "correlated", "all-limited", "all-weak", "all-cold")
+BACK = ("cold-start", "weak-start", "cold-spread", "weak-spread", "tight-spread", "primary-down")
 BROKEN = ("all-break", "all-break-more", "all-cut")
 ADAPTIVE = {"timeout_mode": "adaptive"}
 HEDGED = {"hedge": "p95"}
@@ -97,7 +98,7 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("failover_in_rpm", (30, 120, "off"), ("primary-down", "correlated")),
     Sweep("hedge", ("off", "p90", "p95", "p99", 2_000), (*SLOW, "quiet-day")),
     Sweep("hedge_budget_percent", (0, 5, 10, 30), (*SLOW, "quiet-day"), needs=HEDGED),
-    Sweep("slow_start_ms", (0, 10_000, 30_000, 60_000), ("slow-recovery", "primary-down")),
+    Sweep("slow_start_ms", (0, 10_000, 30_000, 60_000, 120_000), BACK),
     Sweep(
         "failback_after_ms", (10_000, 60_000, 300_000, 900_000), ("flapping", "quiet-day"), "failover_sticky"
     ),
@@ -129,7 +130,8 @@ SWEEPS: tuple[Sweep, ...] = (
 class Change:
     """What befalls the backends of a scenario instead, in each phase or always, and how busy it is.
 
-    `first_content` is how long the backends at `backends` take for it, or all.
+    `first_content` is how long the backends at `backends` take for it, or all. `phases` come instead of the
+    scenario's, `always` is what holds of all backends besides, and `policy` goes before the sweep's.
     """
 
     base: str
@@ -137,6 +139,23 @@ class Change:
     backends: tuple[int, ...] | None = None
     busier: float = 1.0
     first_content: Draw | None = None
+    phases: tuple[Phase, ...] | None = None
+    always: Effects = Effects()
+    policy: str | None = None
+
+
+def _restarts(cold: Effects | None, backends: tuple[int, ...] | None = (1,)) -> tuple[Phase, ...]:
+    """As in `cold-start`; what they are like once they are back, for eight minutes."""
+    down = Effects(failures=(("connect", 1.0),))
+    restart = Phase("restart", down, 60.0, 120.0, every=720.0, backends=backends, cuts=True)
+    if cold is None:
+        return (restart,)
+    return restart, Phase("cold", cold, 480.0, 180.0, every=720.0, backends=backends)
+
+
+COLD = Effects(topples=(4.0, 60.0), latency=(2.0, 1.0))
+WEAK_AT_FIRST = Effects(concurrent=(4.0, 60.0), latency=(2.0, 1.0))
+FULL = Effects(concurrent=(45.0, 45.0))
 
 
 def _thinking() -> Draw:
@@ -153,6 +172,14 @@ CHANGES = {
     "all-break-more": Change("brown-out", Effects(failures=(("cut", 0.8),)), busier=5.0),
     "all-cut": Change("brown-out", Effects(failures=(("cut", 1.0),)), busier=5.0),
     "all-limited": Change("rate-limited", Effects(rpm=600.0), busier=10.0),
+    "weak-start": Change("cold-start", phases=_restarts(WEAK_AT_FIRST)),
+    "cold-spread": Change("cold-start", phases=_restarts(COLD), busier=3.0, policy="least_busy"),
+    "weak-spread": Change("cold-start", phases=_restarts(WEAK_AT_FIRST), busier=3.0, policy="least_busy"),
+    "tight-spread": Change(
+        "cold-start", phases=_restarts(None), always=FULL, busier=3.0, policy="least_busy"
+    ),
+    "all-weak": Change("cold-start", phases=_restarts(WEAK_AT_FIRST, None), busier=3.0),
+    "all-cold": Change("cold-start", phases=_restarts(COLD, None), busier=3.0),
     "quiet-day": Change("noisy-day", busier=0.25),
     "all-slow": Change("slow-down", Effects(latency=(20.0, 20.0), speed=(0.15, 0.15))),
     "thinking": Change("slow-down", Effects(), (1,), first_content=_thinking()),
@@ -171,6 +198,9 @@ def scenario(name: str, shorter: float = SHORTER) -> Scenario:
 def _changed(name: str, change: Change) -> Scenario:
     made = load_scenario(change.base)
     traffic = replace(made.traffic, rate=made.traffic.rate * change.busier)
+    if change.phases is not None:
+        default = replace(made.default, effects=change.always)
+        return replace(made, name=name, traffic=traffic, phases=change.phases, default=default)
     if change.first_content is not None:
         model = replace(made.default, first_content=change.first_content)
         concerned: dict[str | int, Model] = dict.fromkeys(change.backends or (), model)
@@ -187,7 +217,8 @@ def _changed(name: str, change: Change) -> Scenario:
 
 def _sooner(phase: Phase, shorter: float) -> Phase:
     length = phase.length if phase.every else phase.length / shorter
-    return replace(phase, begin=phase.begin / shorter, length=length)
+    returns_at_once = phase.every is not None and phase.begin < phase.every
+    return replace(phase, begin=phase.begin if returns_at_once else phase.begin / shorter, length=length)
 
 
 def cast(policy: str) -> Cast:
@@ -216,13 +247,15 @@ def with_constant(key: str, value: Any) -> Iterator[None]:
 
 
 def played(sweep: Sweep, candidate: Any, named: str, seed: int, shorter: float) -> Run:
+    change = CHANGES.get(named)
+    policy = sweep.policy if change is None or change.policy is None else change.policy
     if sweep.is_constant:
         with with_constant(sweep.key, candidate):
-            return simulate(cast(sweep.policy), scenario(named, shorter), seed=seed, settings=sweep.needs)
+            return simulate(cast(policy), scenario(named, shorter), seed=seed, settings=sweep.needs)
     settings = dict(sweep.needs)
     if candidate != sweep.default:
         settings[sweep.key] = candidate
-    return simulate(cast(sweep.policy), scenario(named, shorter), seed=seed, settings=settings)
+    return simulate(cast(policy), scenario(named, shorter), seed=seed, settings=settings)
 
 
 def row(runs: Sequence[Run]) -> tuple[str, ...]:

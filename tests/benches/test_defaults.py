@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,28 @@ def test_a_change_befalls_the_backends_that_it_names() -> None:
     assert (phase.effects.failures, phase.backends) == ((("unreachable", 1.0),), (1,))
     limited = defaults.scenario("all-limited")
     assert (limited.default.effects.rpm, limited.models, limited.traffic.rate) == (600.0, {}, 40.0)
+
+
+def test_what_returns_keeps_its_begin_within_the_first_period() -> None:
+    restart, cold = defaults.scenario("cold-start", 10).phases
+    assert [(phase.begin, phase.length) for phase in (restart, cold)] == [(120, 60), (180, 480)]
+    (down,) = defaults.scenario("flapping", 10).phases
+    assert (down.begin, down.length) == (60, 20), "its first one is far from the second"
+
+
+def test_restarts_of_all_are_as_in_the_scenario_of_one() -> None:
+    one, everybody = defaults.scenario("cold-start"), defaults.scenario("all-cold")
+    assert [replace(phase, backends=None) for phase in one.phases] == list(everybody.phases)
+    assert everybody.traffic.rate == 3 * one.traffic.rate
+
+
+def test_a_change_may_be_of_another_policy_than_its_sweep() -> None:
+    (sweep,) = (sweep for sweep in defaults.SWEEPS if sweep.key == "slow_start_ms")
+    policies = [
+        defaults.played(sweep, 0, name, seed=0, shorter=240).pool.policy.name
+        for name in ("cold-start", "cold-spread")
+    ]
+    assert policies == ["failover", "least_busy"]
 
 
 def test_a_constant_is_itself_again_afterwards() -> None:

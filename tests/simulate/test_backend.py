@@ -199,6 +199,21 @@ def test_beyond_its_capacity_it_is_overloaded() -> None:
     assert busy.reply(request(), NOW).status == 503
 
 
+def test_with_one_more_than_it_bears_it_falls_over_and_is_back_after_a_restart() -> None:
+    weak = backend(effects=Effects(topples=(2.0, 2.0)), restart=constant(5.0))
+    weak.in_flight = 1
+    assert weak.reply(request(), NOW).status == 200
+    weak.in_flight = 2
+    refused = weak.reply(request(), NOW)
+    assert isinstance(refused.error, ConnectFailed)
+    assert (weak.falls, weak.in_flight) == (1, 0)
+    weak.in_flight = 2
+    assert isinstance(weak.reply(request(), NOW + 4.9).error, ConnectFailed)
+    assert weak.falls == 1, "it was down already"
+    weak.in_flight = 1
+    assert weak.reply(request(), NOW + 5).status == 200
+
+
 def test_beyond_its_rate_it_says_when_to_come_back() -> None:
     limited = backend(effects=Effects(rpm=6.0))
     statuses = [limited.reply(request(), NOW).status for _ in range(7)]

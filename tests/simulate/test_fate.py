@@ -75,6 +75,12 @@ def test_capacity_is_the_smallest_of_all_that_holds() -> None:
     assert small.concurrent(1) == 3
 
 
+def test_what_it_bears_is_another_figure_than_its_capacity() -> None:
+    weak = fate(stretch(10, 20, topples=(2.0, 4.0)), base=Effects(topples=(3.0, 3.0)))
+    assert [weak.topples(now) for now in (5, 10, 19)] == [3, 2, 3]
+    assert weak.concurrent(10) == inf
+
+
 def test_ceilings_are_the_lowest_of_all_that_holds() -> None:
     limited = fate(stretch(10, 20, rpm=5.0), base=Effects(rpm=60.0, tpm=1000.0))
     assert limited.ceilings(0) == (60, 1000)

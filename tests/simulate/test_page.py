@@ -22,7 +22,7 @@ KEYS = {
     ),
     "backends": (
         "first_content", "tokens_per_second", "error_after", "chunks", "prefill", "wording", "retry_after",
-        "failures", "rpm", "tpm", "concurrent",
+        "failures", "rpm", "tpm", "concurrent", "topples", "restart",
     ),
     "phases": ("name", "backends", "from", "for", "every", "random", "cuts", "failures", "latency", "speed"),
 }  # fmt: skip

@@ -62,6 +62,8 @@ retry_after = "date"
 rpm = 60
 tpm = 9000
 concurrent = 5
+topples = 9
+restart = "3s"
 latency = 2
 speed = 0.5
 failures = { 500 = 0.25, cut = 0.125 }
@@ -106,10 +108,11 @@ def test_every_key_is_read() -> None:
         rpm=60,
         tpm=9000,
         concurrent=(5, 5),
+        topples=(9, 9),
         latency=(2, 2),
         speed=(0.5, 0.5),
     )
-    assert first.retry_after == "date"
+    assert (first.retry_after, one(first.restart)) == ("date", 3)
     assert (first.chunks, first.prefill, first.wording, one(first.error_after)) == (4, True, 3, 0.02)
     assert scenario.phases == (
         Phase(
@@ -281,6 +284,7 @@ def test_the_classic_outages_ship() -> None:
     assert names() == (
         "black-hole",
         "brown-out",
+        "cold-start",
         "correlated",
         "flapping",
         "mid-stream",

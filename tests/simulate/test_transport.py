@@ -82,6 +82,38 @@ def test_an_error_comes_instead_of_a_piece(loop: VirtualLoop) -> None:
     loop.run_until_complete(play())
 
 
+def test_what_is_on_its_way_breaks_off_when_the_backend_falls_over(loop: VirtualLoop) -> None:
+    backend = Scripted(Reply(1001.0, 200, {}, ((1001.0, b"one"), (1005.0, b"two"))))
+    transport = ModelledTransport({"http://simulated/b/": backend}, loop)
+
+    def fall() -> None:
+        backend.falls += 1
+        backend.in_flight = 0
+
+    async def play() -> None:
+        response = await transport.send(request())
+        assert await response.read() == b"one"
+        loop.call_at(1001.5, fall)
+        with pytest.raises(ConnectionReset, match="fell over"):
+            await response.read()
+        assert loop.time() == 1005.0
+        backend.in_flight = 1  # of those that came since
+        response.close()
+        assert backend.in_flight == 1
+
+    loop.run_until_complete(play())
+
+
+def test_a_head_does_not_come_from_a_backend_that_fell_over(loop: VirtualLoop) -> None:
+    backend = Scripted(Reply(1001.0, 200, {}, ()))
+    transport = ModelledTransport({"http://simulated/b/": backend}, loop)
+    backend.in_flight = 4
+    loop.call_at(1000.5, lambda: setattr(backend, "falls", 1))
+    with pytest.raises(ConnectionReset, match="fell over"):
+        loop.run_until_complete(transport.send(request()))
+    assert backend.in_flight == 5, "it was counted before"
+
+
 def test_whoever_gives_up_waiting_leaves_nothing_open(loop: VirtualLoop) -> None:
     backend = Scripted(Reply(inf, 0, {}, (), ConnectionReset("")))
     transport = ModelledTransport({"http://simulated/b/": backend}, loop)

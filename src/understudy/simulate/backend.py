@@ -6,6 +6,8 @@
 3. What breaks off, breaks off between two tokens, each as likely as the other.
 4. A ceiling is a bucket that refills all the time. An empty one is a 429, with the seconds to wait. While
    there are ceilings, answers tell what is left, in OpenAI's headers.
+5. One request more than it bears, and it falls over: that one is refused, whatever is on its way breaks off
+   where its next piece would have come, and connections are refused while it restarts.
 """
 
 from __future__ import annotations
@@ -52,12 +54,14 @@ class ModelledBackend:
         self.name = name
         self.requests = 0
         self.in_flight = 0
+        self.falls = 0
         self._model_name = json.dumps(model_name)[1:-1]
         self._words = words
         self._model = model
         self._fate = fate
         self._chance = chance
         self._request_bucket, self._token_bucket = Bucket(), Bucket()
+        self._down_until = -inf
 
     def __repr__(self) -> str:
         return f"<ModelledBackend {self.name}, {self.requests} requests, {self.in_flight} in flight>"
@@ -65,6 +69,8 @@ class ModelledBackend:
     def reply(self, request: HttpRequest, now: float) -> Reply:
         """Decide. Whoever carries it out counts `in_flight`."""
         self.requests += 1
+        if self._is_down(now):
+            return _broken(now + _REFUSED_AFTER, ConnectFailed("connection refused"))
         failure = self._fate.failure(now, self._chance.random())
         if failure is not None and (early := self._early(failure, request, now)) is not None:
             return early
@@ -77,6 +83,14 @@ class ModelledBackend:
         if isinstance(headers, Reply):
             return headers
         return self._answer(asked, failure, headers, now)
+
+    def _is_down(self, now: float) -> bool:
+        """Rule 5."""
+        if now >= self._down_until and self.in_flight >= self._fate.topples(now):
+            self.falls += 1
+            self.in_flight = 0
+            self._down_until = now + self._model.restart(self._chance)
+        return now < self._down_until
 
     # What comes instead of an answer
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from random import Random
 from typing import NamedTuple
@@ -104,16 +104,26 @@ class Fate:
 
     def concurrent(self, now: float) -> float:
         """How many requests it takes at a time."""
-        most = inf if self._base.concurrent is None else self._base.concurrent[0]
-        for stretch in self.active(now) if self._stretches else ():
-            if stretch.phase.effects.concurrent is not None:
-                most = min(most, stretch.value(stretch.phase.effects.concurrent, now))
-        return most
+        return self._least(now, lambda effects: effects.concurrent)
+
+    def topples(self, now: float) -> float:
+        """How many it bears at a time."""
+        return self._least(now, lambda effects: effects.topples)
 
     def ceilings(self, now: float) -> tuple[float, float]:
         """Requests and tokens a minute."""
         self.active(now)
         return self._ceilings
+
+    def _least(self, now: float, ramp_of: Callable[[Effects], Ramp | None]) -> float:
+        """Of what holds now; infinity if nothing does."""
+        base = ramp_of(self._base)
+        least = inf if base is None else base[0]
+        for stretch in self.active(now) if self._stretches else ():
+            ramp = ramp_of(stretch.phase.effects)
+            if ramp is not None:
+                least = min(least, stretch.value(ramp, now))
+        return least
 
     def _look(self, now: float) -> None:
         """Rule 1."""

@@ -36,7 +36,7 @@ class Effects:
     """What holds of a backend, always or during a phase.
 
     `failures` are shares of its requests. `rpm` and `tpm` are ceilings, answered with 429 and Retry-After;
-    beyond `concurrent` requests at a time the answer is 503. `latency` and `speed` are factors of what the
+    beyond `concurrent` requests at a time the answer is 503, beyond `topples` it falls over. `latency` and `speed` are factors of what the
     backend is like. A ramp is the value at a phase's begin and at its end.
     """
 
@@ -44,6 +44,7 @@ class Effects:
     rpm: float | None = None
     tpm: float | None = None
     concurrent: Ramp | None = None
+    topples: Ramp | None = None
     latency: Ramp = (1.0, 1.0)
     speed: Ramp = (1.0, 1.0)
 
@@ -54,6 +55,7 @@ class Model:
 
     `prefill`: does it go on with an answer that the caller has begun; None: what the profile says of it.
     Backends of another `wording` give other answers. `retry_after` is how they say when to come back.
+    One that has fallen over is back after `restart`.
     """
 
     first_content: Draw = field(default=lognormal(0.6, 1.8))
@@ -63,6 +65,7 @@ class Model:
     prefill: bool | None = None
     wording: int = 0
     retry_after: Literal["seconds", "date"] = "seconds"
+    restart: Draw = field(default=constant(15.0))
     effects: Effects = Effects()
 
 

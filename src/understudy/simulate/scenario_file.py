@@ -170,6 +170,7 @@ def _model(table: _Table, base: Model) -> Model:
         prefill=table.get("prefill", _flag, base.prefill),
         wording=table.get("wording", _whole(0), base.wording),
         retry_after=table.get("retry_after", _one_of("seconds", "date"), base.retry_after),
+        restart=table.get("restart", drawn, base.restart),
         effects=_effects(table, base.effects),
     )
     table.done()
@@ -182,6 +183,7 @@ def _effects(table: _Table, base: Effects) -> Effects:
         rpm=table.get("rpm", _positive(number), base.rpm),
         tpm=table.get("tpm", _positive(number), base.tpm),
         concurrent=table.get("concurrent", _ramp, base.concurrent),
+        topples=table.get("topples", _ramp, base.topples),
         latency=table.get("latency", _ramp, base.latency),
         speed=table.get("speed", _ramp, base.speed),
     )

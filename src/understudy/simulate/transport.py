@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from math import inf
 
-from understudy.errors import TransportError
+from understudy.errors import ConnectionReset, TransportError
 from understudy.runtime.ports import HttpRequest
 from understudy.simulate.backend import ModelledBackend, Reply
 from understudy.simulate.loop import VirtualLoop
 
 
 class ModelledResponse:
-    """Plays a reply's body."""
+    """Plays a reply's body, for as long as the backend has not fallen over since."""
 
-    __slots__ = ("_backend", "_loop", "_next", "_pieces", "headers", "status")
+    __slots__ = ("_backend", "_falls", "_loop", "_next", "_pieces", "headers", "status")
 
     reconnected = False
 
@@ -26,21 +26,28 @@ class ModelledResponse:
         self._next = 0
         self._loop = loop
         self._backend: ModelledBackend | None = backend
+        self._falls = backend.falls
+
+    async def wait(self, when: float) -> None:
+        """Until its next part comes."""
+        if when > self._loop.time():
+            await until(when, self._loop)
+        if self._backend is not None and self._backend.falls != self._falls:
+            raise ConnectionReset("connection reset: the backend fell over")
 
     async def read(self) -> bytes:
         if self._next == len(self._pieces):
             return b""
         when, what = self._pieces[self._next]
         self._next += 1
-        if when > self._loop.time():
-            await until(when, self._loop)
+        await self.wait(when)
         if isinstance(what, TransportError):
             raise what
         return what
 
     def close(self) -> None:
         if self._backend is not None:
-            self._backend.in_flight -= 1
+            self._backend.in_flight -= self._backend.falls == self._falls
             self._backend = None
 
 
@@ -58,7 +65,7 @@ class ModelledTransport:
         backend.in_flight += 1
         response = ModelledResponse(reply, backend, loop)
         try:
-            await until(reply.at, loop)
+            await response.wait(reply.at)
             if reply.error is not None:
                 raise reply.error
         except BaseException:
