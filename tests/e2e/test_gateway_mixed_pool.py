@@ -231,11 +231,11 @@ async def test_f54_a_dead_kept_alive_connection_is_replaced_once_unseen(place: i
 ELSEWHERE = {
     "F55": "down for a while: who is asked when is decided before anybody speaks (test_faults_policies)",
     "F56": "failures by chance: as F55",
-    "F57": "slower and slower: nothing ranks by speed yet",
-    "F58": "back, but weak: there is no slow start yet",
-    "F68": "there is no shared state yet",
-    "F69": "there is no shared state yet",
-    "F70": "there is no shared state yet",
+    "F57": "slower and slower: as F55 (test_faults_routing)",
+    "F58": "back, but weak: as F55 (test_faults_routing)",
+    "F68": "state is shared between processes, whatever they speak (test_shared_state)",
+    "F69": "state is shared between processes, whatever they speak (test_shared_state)",
+    "F70": "state is shared between processes, whatever they speak (test_shared_state)",
     "F71": "a gateway that is told to stop is a process of its own (test_gateway_signals)",
     "F73": "no transport speaks HTTP/2",
 }
