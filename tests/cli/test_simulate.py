@@ -89,7 +89,7 @@ def test_without_a_profile_the_default_one_is_played(run: Run) -> None:
 def test_the_scenarios_are_listed(run: Run) -> None:
     status, out, _ = run("simulate", "--list")
     assert status == 0
-    assert len(out.splitlines()) == 10
+    assert len(out.splitlines()) == 11
     assert "mid-stream       For an hour answers of the first backend break off" in out
 
 
