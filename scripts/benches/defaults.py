@@ -6,7 +6,8 @@
    of one model. Same seeds, same callers, same misfortunes; what differs is the candidate.
 3. Scenarios are those that ship, at their own rates, but a tenth as long with phases a tenth as long; phases
    that return keep their length and period, and their begin if it is within the first period. So rates,
-   budgets and windows are as in the field, while an outage lasts minutes. What no scenario has that ships, is made of one (`CHANGES`).
+   budgets and windows are as in the field, while an outage lasts minutes. What no scenario has that ships, is
+   made of one (`CHANGES`).
 4. Columns: callers who heard a beginning, and a whole answer, per cent; p50 and p99 of the first content;
    attempts beyond the first per hundred whole answers; the median time to detect an outage and to be back
    after it; each over all seeds together, times the mean of the seeds'.
@@ -140,7 +141,7 @@ class Change:
     busier: float = 1.0
     first_content: Draw | None = None
     phases: tuple[Phase, ...] | None = None
-    always: Effects = Effects()
+    always: Effects = field(default_factory=Effects)
     policy: str | None = None
 
 

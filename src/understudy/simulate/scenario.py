@@ -36,8 +36,8 @@ class Effects:
     """What holds of a backend, always or during a phase.
 
     `failures` are shares of its requests. `rpm` and `tpm` are ceilings, answered with 429 and Retry-After;
-    beyond `concurrent` requests at a time the answer is 503, beyond `topples` it falls over. `latency` and `speed` are factors of what the
-    backend is like. A ramp is the value at a phase's begin and at its end.
+    beyond `concurrent` requests at a time the answer is 503, beyond `topples` it falls over. `latency` and
+    `speed` are factors of what the backend is like. A ramp is the value at a phase's begin and at its end.
     """
 
     failures: tuple[Share, ...] = ()
