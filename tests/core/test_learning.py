@@ -13,7 +13,7 @@ from understudy.core.facts import Facts
 from understudy.core.latency import bucket_of
 from understudy.core.outcome import Success
 from understudy.core.patience import Patience
-from understudy.core.settings import Timeouts
+from understudy.core.settings import Ceilings, Timeouts
 
 PACE = 30
 
@@ -191,6 +191,15 @@ class TestPatience:
         assert attempt.limit < 60
         walk.dispatch.reconsider(attempt, attempt.limit_at)
         assert attempt.limit == 60
+
+    def test_nor_could_who_has_taken_over_as_often_as_it_may(self) -> None:
+        house = adaptive("ab")
+        known(house, "a")
+        b = house.member("b")
+        b.settings = replace(b.settings, ceilings=Ceilings(takeovers=1))
+        assert reconsidered(house).limit < 60
+        b.health.taken_over.add(house.now, 1)
+        assert reconsidered(house).limit == 60
 
     def test_it_does_not_hold_if_everything_has_become_slow_meanwhile(self) -> None:
         house = adaptive("ab")

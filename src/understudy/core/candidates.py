@@ -89,14 +89,12 @@ class Candidates(msgspec.Struct, eq=False):
 
     def has_another(self, member: Member, now: float) -> bool:
         """Could another member take over from this one?"""
-        settings, larger_than, fit, demand = self.pool.settings, self._larger_than, self.fit, self.demand
+        self.demand.takes_over = True
         for other in self.order:
-            if other is member:
-                continue
             standing = self.standings.get(other.index)
-            if standing is not None and self.is_spent(standing, now):
+            if other is member or (standing is not None and self.is_spent(standing, now)):
                 continue
-            skip = eligibility.check(other, now, settings, larger_than, fit, demand)
+            skip = self.check(other, now)
             if skip is None or skip.is_soft:
                 return True
         return False
