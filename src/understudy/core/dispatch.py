@@ -301,7 +301,7 @@ class Dispatch:
                     self.events.extend(hedging.lost(attempt, self._attempts, self.pool, self.request, now))
         cost.ended(attempt, outcome, tokens, self._candidates.demand)
         if attempt.reservation is not None:
-            learning.used(attempt, attempt.reservation, outcome, tokens, self.pool, now)
+            learning.room_used(attempt, attempt.reservation, outcome, tokens, self.pool, now)
         if self.pool.queue.places:
             self._announce(attempt.member, now)
 

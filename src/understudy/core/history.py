@@ -71,21 +71,19 @@ class History:
 
     def began(self, now: float, seconds: float, duration_class: int) -> None:
         """A first content came after so many seconds, which are of this class of `core.latency`."""
-        open_ = self._open if now < self._open.until else self._turn(now)
-        open_.first_content.enter(seconds, duration_class)
+        self._at(now).first_content.enter(seconds, duration_class)
 
     def succeeded(self, now: float) -> None:
         """A whole answer."""
-        open_ = self._open if now < self._open.until else self._turn(now)
-        open_.ok += 1
+        self._at(now).ok += 1
 
     def failed(self, now: float, failure: Failure) -> None:
         """Rule 3."""
-        open_ = self._open if now < self._open.until else self._turn(now)
+        bucket = self._at(now)
         if failure.is_refusal:
-            open_.refused += 1
+            bucket.refused += 1
         else:
-            open_.kinds[failure.kind] = open_.kinds.get(failure.kind, 0) + 1
+            bucket.kinds[failure.kind] = bucket.kinds.get(failure.kind, 0) + 1
 
     def strip(self, now: float) -> list[Bucket | None]:
         """The last `LENGTH` buckets, the newest last; None where nothing happened. Changes nothing."""
@@ -95,10 +93,10 @@ class History:
         strip = [known.get(number) for number in range(last - LENGTH + 1, last + 1)]
         return [None if bucket == _NOTHING else bucket for bucket in strip]
 
-    def _turn(self, now: float) -> _Open:
-        """The bucket's time is over: the next one is filled."""
-        self._closed.append((self._open.number, self._open.bucket()))
-        self._open = _Open(int(now // SECONDS))
+    def _at(self, now: float) -> _Open:
+        if now >= self._open.until:
+            self._closed.append((self._open.number, self._open.bucket()))
+            self._open = _Open(int(now // SECONDS))
         return self._open
 
 

@@ -40,11 +40,8 @@ class Latency:
 
     def __init__(self) -> None:
         self._buckets: defaultdict[int, int] = defaultdict(int)
-        self._lately: tuple[float, float | None, float] = (
-            0.0,
-            None,
-            0.0,
-        )  # percent, duration, until which count
+        # A percent, the duration that was told for it, and the count from which on it is looked up anew.
+        self._lately: tuple[float, float | None, float] = (0.0, None, 0.0)
         self.count = 0
         self.total = 0.0
 

@@ -86,7 +86,7 @@ def abandoned(attempt: Attempt, pool: Pool, now: float) -> None:
         attempt.size_class.cut(now, seconds)
 
 
-def used(
+def room_used(
     attempt: Attempt, reserved: Reservation, outcome: Outcome, tokens: Tokens | None, pool: Pool, now: float
 ) -> None:
     """It has ended, however it did: what it used of its member's ceilings."""

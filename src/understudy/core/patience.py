@@ -119,7 +119,7 @@ class Patience:
 
     def of(self, now: float, size: int) -> SizeClass:
         """What is known of answers to prompts of about `size` tokens."""
-        index = 0 if size <= 1024 else _larger_class(size)
+        index = _class_of(size)
         known = self._classes.get(index)
         if known is None:
             known = self._classes[index] = SizeClass(now)
@@ -131,6 +131,6 @@ class Patience:
         return {size: limit for size, limit in found.items() if limit is not None}
 
 
-def _larger_class(size: int) -> int:
-    """Up to 4096 tokens 1, and so on; the last one is for all beyond four million."""
-    return min(6, ((size - 1).bit_length() - 9) // 2)
+def _class_of(size: int) -> int:
+    """Up to 1024 tokens 0, up to 4096 1, and so on; the last one is for all beyond four million."""
+    return 0 if size <= 1024 else min(6, ((size - 1).bit_length() - 9) // 2)
