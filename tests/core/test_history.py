@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.core.stage import Stage
 from understudy.core.history import LENGTH, Bucket, History
 from understudy.core.latency import bucket_of
@@ -90,3 +92,18 @@ def test_a_clock_that_goes_back_loses_nothing() -> None:
     history.succeeded(1010.0)
     history.succeeded(1005.0)
     assert history.strip(1010.0)[-1] == bucket(ok=2)
+
+
+def test_it_is_told_of_what_a_walk_comes_to() -> None:
+    house = Stage("a", count=1)
+    walk = house.begin()
+    walk.asks("a")
+    house.advance(0.5)
+    walk.answers()
+    walk = house.begin()
+    walk.asks("a")
+    walk.fails("server_error")
+    seen = house.member("a").health.history.strip(house.now)[-1]
+    assert seen is not None
+    assert (seen.ok, seen.by_kind) == (1, {"server_error": 1})
+    assert seen.p95_first_content_ms == pytest.approx(500, rel=0.02)

@@ -14,6 +14,7 @@ from tests.runtime.house import (
     JSON_HEADERS,
     PREAMBLE,
     STOP,
+    TIMEOUTS,
     USAGE,
     House,
     completion,
@@ -163,6 +164,13 @@ async def test_it_is_waited_for_no_longer_than_its_setting_says() -> None:
     await house.clock.advance(0.2)
     assert show.outcomes == [("a", "timeout")]
     assert "Request exceeded 10000ms" in str(show.error)
+    house.check()
+
+
+async def test_a_whole_answer_has_a_limit_of_its_own() -> None:
+    house = House(Reply(head=[60.0]), timeouts=replace(TIMEOUTS, unary=20), retry=RetrySettings(count=1))
+    show = await house.play(20.1, stream=False)
+    assert "Request exceeded 20000ms" in str(show.error)
     house.check()
 
 

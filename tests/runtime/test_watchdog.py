@@ -178,3 +178,25 @@ async def test_who_is_asked_for_a_reprieve_says_until_when_is_waited_after_all()
     with pytest.raises(LimitPassed):
         await task
     assert asked == [1005.0, 1008.0]
+
+
+async def test_nobody_is_asked_for_a_reprieve_before_the_limit_has_passed() -> None:
+    clock = ManualClock()
+    watchdog = Watchdog(clock)
+    asked: list[float] = []
+
+    def reprieve(limit: float) -> float:
+        asked.append(limit)
+        return limit
+
+    watchdog.reprieve = reprieve
+    first = never()
+    first.set_result("")
+    await watchdog.guard(first, clock.now() + 5)
+    task = asyncio.create_task(watchdog.guard(never(), clock.now() + 9))
+    await clock.advance(8.9)
+    assert (asked, task.done()) == ([], False)
+    await clock.advance(0.1)
+    with pytest.raises(LimitPassed):
+        await task
+    assert asked == [1009.0]
