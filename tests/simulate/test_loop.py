@@ -198,3 +198,11 @@ def test_an_abandoned_generator_is_closed(loop: VirtualLoop) -> None:
 def test_it_may_run_more_than_once(loop: VirtualLoop) -> None:
     assert [loop.run_until_complete(asyncio.sleep(1, number)) for number in range(3)] == [0, 1, 2]
     assert repr(loop) == "<VirtualLoop at 1003.0, 0 due, 0 timers>"
+
+
+def test_what_is_due_runs_before_the_loop_stops(loop: VirtualLoop) -> None:
+    heard: list[str] = []
+    loop.call_soon(loop.stop)
+    loop.call_soon(heard.append, "due")
+    loop.run_forever()
+    assert heard == ["due"]
