@@ -310,15 +310,18 @@ async def test_f68_a_wrong_password_is_said_once_and_never_shown(tmp_path: Path)
 
 @asynccontextmanager
 async def delaying(server: RedisServer) -> AsyncIterator[tuple[str, dict[str, float]]]:
-    """A proxy before the server: its URL, and by how many seconds it holds back what the server says."""
+    """A proxy before the server: its URL, and by how many seconds it holds back what the server says.
+
+    Like a long line, it holds each word back by itself: what was said at once arrives at once.
+    """
     settings, tasks = {"delay": 0.0}, set()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, holds: bool) -> None:
+        loop, at = asyncio.get_running_loop(), 0.0
         while data := await reader.read(65536):
-            if holds:
-                await asyncio.sleep(settings["delay"])
-            writer.write(data)
-        writer.close()
+            at = max(at, loop.time() + (settings["delay"] if holds else 0.0))
+            loop.call_at(at, writer.write, data)
+        loop.call_at(at, writer.close)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, downstream = await asyncio.open_connection("127.0.0.1", server.port)

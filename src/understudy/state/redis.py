@@ -6,17 +6,18 @@
    connection may mend (a replica that was the master, a password that was changed) all are closed.
 3. Whatever goes wrong is `StateUnavailable` with one line, in which the password is masked.
 4. An exchange that is the first, or comes after a failure, does not end before `CONNECTIONS` are open: the
-   first request that waits for an answer shall not wait for a connection as well.
+   first request that waits for an answer shall not wait for a connection as well. They are opened beside the
+   exchange, not after it: a slow server would not get both done within the patience that there is for one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha1
 from math import ceil, inf
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import redis.asyncio
@@ -45,6 +46,8 @@ from understudy.core.shared import (
 from understudy.errors import ConfigurationError
 from understudy.runtime.ports import StateUnavailable
 from understudy.state import scripts
+
+T = TypeVar("T")
 
 PREFIX = f"understudy:{scripts.SCHEMA}"
 KEPT = 24 * 3600.0
@@ -118,9 +121,8 @@ class RedisStore:
         ]
         for told in report.told:
             arguments += _written(told)
-        answer = await self._run(_EXCHANGE, f"circuits:{pool}", arguments)
-        if not self._is_warm:
-            await self._warm()
+        asking = self._run(_EXCHANGE, f"circuits:{pool}", arguments)
+        answer = await (asking if self._is_warm else self._warmed(asking))
         now, born, change, pin_epoch, pin = (part.decode() for part in answer[:5])
         records = {
             member.decode(): _read(value, int(now))
@@ -184,12 +186,16 @@ class RedisStore:
             await self._client.connection_pool.disconnect(inuse_connections=False)
             raise StateUnavailable(str(error)) from None
 
-    async def _warm(self) -> None:
+    async def _warmed(self, asking: Awaitable[T]) -> T:
         """Rule 4. Calls at one time have a connection each."""
-        with self._told_in_one_line():
-            self.operations += CONNECTIONS
-            await asyncio.gather(*(self._client.ping() for _ in range(CONNECTIONS)))
+        answer, _ = await asyncio.gather(asking, self._open(CONNECTIONS - 1))
         self._is_warm = True
+        return answer
+
+    async def _open(self, connections: int) -> None:
+        with self._told_in_one_line():
+            self.operations += connections
+            await asyncio.gather(*(self._client.ping() for _ in range(connections)))
 
     async def _teach(self) -> None:
         """All of them at once: the background finds out first, and no request has to."""
