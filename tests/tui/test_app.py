@@ -116,6 +116,16 @@ async def test_what_was_too_much_to_tell_is_counted() -> None:
         assert "7 not shown" in seat.screen[0]
 
 
+@pytest.mark.parametrize("row", ["another", "the same"])
+async def test_a_line_that_is_drawn_at_once_is_not_cut_short(row: str) -> None:
+    async with seated(completion()) as seat:
+        news = seat.app.query_one("#news", Lines)
+        news.show(["What"], [("the same", ["short"])])
+        await seat.after(0)
+        news.show(["What"], [(row, ["something longer than any before it"])])
+        assert news.render_line(1).text.startswith(" something longer than any before it ")
+
+
 async def test_the_worker_that_answers_is_told() -> None:
     async with seated(completion()) as seat:
         seat.stage.gateway.worker = Worker(2, of=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -88,6 +89,7 @@ class Lines(DataTable[Text]):
         self._titles, self._shown = titles, rows
         for key, values in rows:
             self.add_row(*map(_cell, values), key=key)
+        self._fit()
         keys = _keys(rows)
         if not at_top and chosen in keys:
             self.move_cursor(row=keys.index(chosen))
@@ -98,6 +100,15 @@ class Lines(DataTable[Text]):
                 if old != new:
                     self.update_cell_at((row, column), _cell(new), update_width=True)  # type: ignore[arg-type]
         self._shown = rows
+        self._fit()
+
+    def _fit(self) -> None:
+        """As wide as what is in them. DataTable itself finds out when it has nothing else to do, and a line
+        that it has drawn by then stays cut short until the line changes again.
+        """
+        for place, column in enumerate(self.ordered_columns):
+            widths = [cell_len(values[place]) for _, values in self._shown]
+            column.content_width = max([column.label.cell_len, *widths])
 
 
 def _keys(rows: Sequence[Row]) -> list[str]:
