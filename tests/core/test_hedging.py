@@ -83,11 +83,11 @@ class TestWhen:
 
     def test_after_a_percentile_once_there_are_enough(self) -> None:
         set_up = stage(percentile=90)
-        latency = set_up.member("a").metrics.first_content
+        starts = set_up.member("a").health.starts
         for seconds in range(1, 20):
-            latency.record(float(seconds))
+            starts.record(float(seconds))
         assert late_at(begun(set_up)) is None
-        latency.record(20.0)
+        starts.record(20.0)
         assert grants(begun(set_up)) == pytest.approx(18.0, rel=0.03)
 
     def test_of_whom_too_little_is_known_after_the_percentile_of_all(self) -> None:
@@ -100,8 +100,27 @@ class TestWhen:
             walk.leaves()
         assert grants(begun(set_up)) == pytest.approx(3.0, rel=0.03)
         for _ in range(20):
-            set_up.member("a").metrics.first_content.record(0.5)
+            set_up.member("a").health.starts.record(0.5)
         assert grants(begun(set_up)) == pytest.approx(0.5, rel=0.03), "its own, once there are enough"
+
+    def test_whole_answers_say_nothing_of_when_a_stream_is_late(self) -> None:
+        set_up = stage("a", percentile=90)
+        for _ in range(20):
+            walk = set_up.begin(stream=False)
+            walk.asks("a")
+            set_up.advance(9.0)
+            walk.answers()
+        assert late_at(begun(set_up)) is None
+        for _ in range(20):
+            walk = begun(set_up)
+            set_up.advance(0.5)
+            walk.answers()
+        assert grants(begun(set_up)) == pytest.approx(0.5, rel=0.03)
+
+    def test_without_a_percentile_nobody_counts(self) -> None:
+        set_up = stage("a")
+        begun(set_up).answers()
+        assert set_up.member("a").health.starts.count == set_up.pool.metrics.starts.count == 0
 
     def test_a_probe_at_once(self) -> None:
         for set_up in (stage(), stage(percentile=90)):

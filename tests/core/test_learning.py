@@ -249,6 +249,30 @@ class TestPolicy:
         walk.fails("server_error")
         assert load.seconds(house.now) == 6.0
 
+    def test_whole_answers_are_told_from_streams(self) -> None:
+        house = Stage("ab", "fastest", count=1)
+        whole = house.member("a").health.whole_load
+        walk = house.begin(stream=False)
+        walk.asks("a")
+        house.advance(5.0)
+        walk.answers()
+        walk = house.begin(stream=False)
+        walk.asks("b")
+        house.advance(0.1)
+        walk.answers()
+        house.begin().asks("a")
+        assert house.member("a").load.is_cold
+        walk = house.begin(stream=False)
+        walk.asks("b")
+        house.advance(9.0)
+        walk.is_abandoned()
+        walk = house.begin(stream=False)
+        walk.asks("a")
+        house.advance(9.0)
+        walk.is_abandoned()
+        assert whole.seconds(house.now) == 9.0
+        assert house.member("a").load.is_cold
+
     def test_what_is_not_the_backends_fault_is_not_held_against_it(self) -> None:
         house = Stage("a", "fastest", count=1)
         walk = house.begin()

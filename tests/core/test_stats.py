@@ -370,6 +370,15 @@ class TestRouting:
         assert self.shown(stage)["load_ms"] == 250.0
         assert self.lines(stage)["Expected First Content"] == "250ms"
 
+    def test_where_nothing_was_streamed_it_is_that_of_whole_answers(self) -> None:
+        stage = Stage("a", "fastest")
+        for stream, seconds, shown in ((False, 4.0, 4000.0), (True, 0.5, 500.0)):
+            walk = stage.begin(stream=stream)
+            walk.asks("a")
+            stage.advance(seconds)
+            walk.answers()
+            assert self.shown(stage)["load_ms"] == shown
+
     def test_a_used_up_limit_shows_until_its_reset(self) -> None:
         stage = Stage("a")
         stage.member("a").exhaust(stage.now, 12.5)

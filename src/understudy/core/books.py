@@ -113,8 +113,9 @@ class Books(msgspec.Struct, eq=False):
         member, breaker = attempt.member, attempt.member.breaker
         member.metrics.first_content.enter(after, bucket)
         member.health.history.began(now, after, bucket)
-        if self.pool.settings.hedge.percentile is not None:
-            self.pool.metrics.first_content.enter(after, bucket)
+        if attempt.stream and self.pool.settings.hedge.percentile is not None:
+            member.health.starts.enter(after, bucket)
+            self.pool.metrics.starts.enter(after, bucket)
         before = breaker.phase
         breaker.record_opening(attempt.permit, now, self.pool.settings.breaker)
         if breaker.phase is not before:

@@ -24,13 +24,15 @@ ANSWER = 500
 class Demand(msgspec.Struct, eq=False):
     """One request's. `settings` are the pool's when it began; `chance` gives [0, 1).
 
-    `takes_over`: whoever is asked next steps in for another member. `rooms` are the members under whose
-    ceilings others have granted it room already (`core.consent`).
+    `stream`: the answer is to come as it arises, not whole. `takes_over`: whoever is asked next steps in for
+    another member. `rooms` are the members under whose ceilings others have granted it room already
+    (`core.consent`).
     """
 
     _needs: Needs | None
     settings: PoolSettings
     chance: Callable[[], float]
+    stream: bool = True
     takes_over: bool = False
     rooms: Container[Member] = ()
 

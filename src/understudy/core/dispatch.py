@@ -124,7 +124,7 @@ class Dispatch:
         self._request_timeout = pool.settings.retry.request_timeout
         self.deadline = Deadline(now + self._request_timeout)
         fit = None if needs is None else Fit(needs, pool.members)
-        demand = Demand(needs, pool.settings, jitter)
+        demand = Demand(needs, pool.settings, jitter, stream)
         self._candidates = Candidates(pool, demand, fit, pool.policy.rank(pool.members, now, demand))
         self._books = Books(pool, self.request)
         self.consent = None if pool.fleet is None else Consent(pool.fleet, demand)

@@ -1,8 +1,9 @@
 """A second attempt besides a stream's only one, while that says nothing.
 
 1. Once per request: after `hedge` says so, a fixed time or a percentile of the member's own first contents,
-   of which `ENOUGH_TO_BE_LATE` must be known, else of all members' together. Never for an attempt that goes
-   on with a broken answer.
+   of which `ENOUGH_TO_BE_LATE` must be known, else of all members' together. Those of streams alone: whole
+   answers take several times as long. Since the start: by its latest alone, a member that has become slower
+   would soon not be late any more. Never for an attempt that goes on with a broken answer.
 2. Within the pool's budget for it (`core.budget`), the request's attempts and its deadline. The hedge of a
    probe, or of a trial of a member that has been silent (`core.silence`), is made at once, whatever the
    budget; after a start that such a member needs to be heard, if it has lost races before.
@@ -46,9 +47,9 @@ def late_at(attempt: Attempt, pool: Pool, now: float) -> float | None:
 
 def _usual(attempt: Attempt, percent: int, pool: Pool) -> float | None:
     """Seconds; None if too little is known."""
-    for metrics in (attempt.member.metrics, pool.metrics):
-        if metrics.first_content.count >= ENOUGH_TO_BE_LATE:
-            return metrics.first_content.lately(percent)
+    for starts in (attempt.member.health.starts, pool.metrics.starts):
+        if starts.count >= ENOUGH_TO_BE_LATE:
+            return starts.lately(percent)
     return None
 
 

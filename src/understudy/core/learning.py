@@ -81,7 +81,7 @@ def abandoned(attempt: Attempt, pool: Pool, now: float) -> None:
     if attempt.committed_at is not None:
         return
     seconds = now - attempt.started_at
-    pool.policy.gave_up(attempt.member, now, seconds)
+    pool.policy.gave_up(attempt.member, now, seconds, stream=attempt.stream)
     if attempt.size_class is not None:
         attempt.size_class.cut(now, seconds)
 

@@ -1,6 +1,7 @@
-"""How long a member takes to begin its answers: an average that follows bad news at once.
+"""How long a member takes to begin its answers, or to give whole ones: bad news counts at once.
 
-Peak EWMA, after Finagle and tower (https://github.com/tower-rs/tower, load/peak_ewma.rs). Rules:
+A moving average that peaks enter whole: peak EWMA, after Finagle and tower
+(https://github.com/tower-rs/tower, load/peak_ewma.rs). Rules:
 
 1. A time above the average replaces it; one below draws it down, the more the longer ago the last one was.
 2. Without news the average decays towards nothing, so that a member once slow is tried again.
@@ -21,7 +22,7 @@ LEAST = 1.0
 
 
 class Load:
-    """Seconds to the first content. `at` is when the last one was measured; None measured yet: cold."""
+    """Seconds to what is measured. `at` is when the last one was; None measured yet: cold."""
 
     __slots__ = ("_seconds", "at")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from understudy.core.breaker import Breaker, State
 from understudy.core.facts import Facts
 from understudy.core.history import History
+from understudy.core.latency import Latency
 from understudy.core.load import Load
 from understudy.core.metrics import MemberMetrics
 from understudy.core.patience import Patience
@@ -31,7 +32,9 @@ class Health:
     `benched_until` is an instant; `drained`: an operator lets it finish and gives it nothing more.
     `refuses_prefill`: it did not want to go on with an answer that somebody else began.
     `exhausted_until`: the instant until which it has nothing left to give, by its own account.
-    `full`: what others said of its ceilings, that share the pool.
+    `full`: what others said of its ceilings, that share the pool. `starts`: in what times its streams began,
+    counted while hedging goes by percentiles. `load`: how soon they begin, `whole_load`: how soon a whole
+    answer comes, for policies that go by it.
     """
 
     __slots__ = (
@@ -48,8 +51,10 @@ class Health:
         "refuses_prefill",
         "silence",
         "slow_start",
+        "starts",
         "taken_over",
         "tokens",
+        "whole_load",
         "window",
     )
 
@@ -63,8 +68,10 @@ class Health:
         self.drained = False
         self.refuses_prefill = False
         self.load = Load()
+        self.whole_load = Load()
         self.patience = Patience()
         self.silence = Silence()
+        self.starts = Latency()
         self.slow_start: SlowStart | None = None
         self.tokens = Minute()
         self.asked = Minute()
@@ -90,6 +97,7 @@ class Member:
         "problem",
         "seed",
         "settings",
+        "whole_load",
         "window",
     )
 
@@ -111,6 +119,7 @@ class Member:
         self.health = health or Health()
         self.breaker = self.health.breaker
         self.load = self.health.load
+        self.whole_load = self.health.whole_load
         self.window = self.health.window
         self.metrics = self.health.metrics
 

@@ -144,8 +144,8 @@ class PoolMetrics:
     """One pool's requests since start.
 
     `recovered` are breaks that somebody went on after, `unretried` requests that the retry budget kept from
-    asking a backend again, `panicked` requests that asked one in spite of its circuit. `first_content` is
-    what attempts on any member took for it, counted while hedging goes by percentiles.
+    asking a backend again, `panicked` requests that asked one in spite of its circuit. `starts` are
+    the times in which streams of any member began, counted while hedging goes by percentiles.
     """
 
     __slots__ = (
@@ -153,11 +153,11 @@ class PoolMetrics:
         "cancelled",
         "failed",
         "failed_over",
-        "first_content",
         "hedged",
         "panicked",
         "recovered",
         "requests",
+        "starts",
         "unretried",
     )
 
@@ -171,7 +171,7 @@ class PoolMetrics:
         self.hedged = 0
         self.unretried = 0
         self.panicked = 0
-        self.first_content = Latency()
+        self.starts = Latency()
 
     @property
     def in_flight(self) -> int:

@@ -123,7 +123,8 @@ class SlowStartStats:
 class BackendStats:
     """One member. Rates are tokens per minute, times milliseconds, `success_rate` a fraction.
 
-    `load_ms` is the expected time to the first content, under policy fastest; `patience_ms` how long it is
+    `load_ms` is the expected time to the first content, under policy fastest: of streams, or to the whole
+    answer where there were none; `patience_ms` how long it is
     waited for, by the largest prompt in tokens, where the clock is adaptive; `exhausted_ms` how long its
     provider's limit is used up. Of its attempts, `recovered` went on with an answer that had broken off,
     `hedged` were made beside a late one, `lost` were slower than another, `broken` failed after their first
@@ -204,7 +205,7 @@ class BackendStats:
             drained=member.health.drained,
             success_rate=metrics.success_rate,
             circuit_breaker=CircuitStats.of(member, now, pool, instant),
-            load_ms=None if member.load.is_cold else _milliseconds(member.load.seconds(now)),
+            load_ms=_load(member, now),
             exhausted_ms=_milliseconds(max(0.0, member.health.exhausted_until - now)) or 0.0,
             ceilings=CeilingStats.of(member, now),
             slow_start=SlowStartStats.of(member, now),
@@ -423,6 +424,11 @@ def _extra_lines(backend: BackendStats) -> list[tuple[str, str]]:
         ("Problem", backend.problem or ""),
         ("Drained", "by an operator" if backend.drained else ""),
     ]
+
+
+def _load(member: Member, now: float) -> float | None:
+    load = member.whole_load if member.load.is_cold else member.load
+    return None if load.is_cold else _milliseconds(load.seconds(now))
 
 
 def _patience(member: Member, now: float) -> tuple[tuple[int, float], ...]:

@@ -439,7 +439,7 @@ OF_BACKEND: tuple[Figure[_Backend] | Durations[_Backend], ...] = (
     ),
     Durations(
         "understudy_attempt_first_content_seconds",
-        "From an attempt's start to the first content of its answer.",
+        "From an attempt's start to the first content of its answer, all of it if it is not streamed.",
         lambda at: at.counts.first_content,
         BACKEND_BOUNDS,
     ),

@@ -25,10 +25,14 @@ def members(names: str = "abc", **settings: Sequence[Any]) -> list[Member]:
 
 
 def demand(
-    asking: Asking | None = None, chance: Callable[[], float] | None = None, **routing: float
+    asking: Asking | None = None,
+    chance: Callable[[], float] | None = None,
+    *,
+    stream: bool = True,
+    **routing: float,
 ) -> Demand:
     settings = PoolSettings(routing=RoutingSettings(**routing))  # type: ignore[arg-type]
-    return Demand(asking, settings, chance or Random(7).random)
+    return Demand(asking, settings, chance or Random(7).random, stream)
 
 
 def order(policy: Policy, candidates: Sequence[Member], asked: Demand, now: float = NOW) -> str:

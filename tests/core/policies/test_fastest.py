@@ -62,6 +62,22 @@ def test_what_is_known_against_a_slow_one_decays_until_it_is_drawn_again() -> No
     assert "c" in firsts
 
 
+def test_whole_answers_are_told_from_streams() -> None:
+    cast = measured("ab", 0.3, 0.5)
+    for candidate, took in zip(cast, (9.0, 4.0), strict=True):
+        Fastest().began(candidate, NOW, took, demand(stream=False))
+    assert order(Fastest(), cast, demand()) == "ab"
+    assert order(Fastest(), cast, demand(stream=False)) == "ba"
+
+
+def test_a_failure_counts_for_both() -> None:
+    policy, cast = Fastest(), measured("ab", 0.3, 0.5)
+    for candidate in cast:
+        policy.began(candidate, NOW, 0.3, demand(stream=False))
+    policy.failed(cast[0], NOW, 0.001, 60.0)
+    assert order(policy, cast, demand()) == order(policy, cast, demand(stream=False)) == "ba"
+
+
 def test_attempts_in_flight_count_with_it() -> None:
     cast = measured("ab", 1.0, 1.8)
     busy(cast[0], 1)
@@ -104,9 +120,11 @@ def test_quick_refusals_attract_nobody() -> None:
 
 def test_an_attempt_given_up_late_counts_as_that_long() -> None:
     policy, cast = Fastest(), measured("ab", 0.3, 1.0)
-    policy.gave_up(cast[0], NOW, 0.1)
+    policy.gave_up(cast[0], NOW, 0.1, stream=True)
     assert order(policy, cast, demand()) == "ab"
-    policy.gave_up(cast[0], NOW, 5.0)
+    policy.gave_up(cast[0], NOW, 5.0, stream=False)
+    assert order(policy, cast, demand()) == "ab", "a whole answer takes longer"
+    policy.gave_up(cast[0], NOW, 5.0, stream=True)
     assert order(policy, cast, demand()) == "ba"
 
 

@@ -45,7 +45,14 @@ class Candidate(Protocol):
         ...
 
     @property
-    def load(self) -> Load: ...
+    def load(self) -> Load:
+        """How soon its streams begin."""
+        ...
+
+    @property
+    def whole_load(self) -> Load:
+        """How soon it has given a whole answer, where that was asked for."""
+        ...
 
     def share(self, now: float) -> float:
         """Its weight, less while it is eased in after an outage."""
@@ -97,7 +104,7 @@ class Policy(Protocol):
         """
         ...
 
-    def gave_up(self, candidate: Candidate, now: float, seconds: float) -> None:
+    def gave_up(self, candidate: Candidate, now: float, seconds: float, *, stream: bool) -> None:
         """An attempt was given up before its first content, by nobody's fault."""
         ...
 
@@ -115,4 +122,4 @@ class Indifferent:
 
     def failed(self, candidate: Candidate, now: float, seconds: float, longest: float) -> None: ...
 
-    def gave_up(self, candidate: Candidate, now: float, seconds: float) -> None: ...
+    def gave_up(self, candidate: Candidate, now: float, seconds: float, *, stream: bool) -> None: ...

@@ -8,9 +8,11 @@ news at once (`core.load`), times the attempts in flight with this one, over the
 1. Lots are drawn among the members that are up and expected to take at most `NEAR` times as long as the
    soonest. Among few members the second best would be drawn often, however far behind it is: of three, for a
    third of all requests. It gets its next chance when what is known against it has decayed so far.
-2. Whoever was never measured is tried; while that is under way, it stands behind everybody who was
+2. Streams are told from whole answers, which take several times as long: one of these would make its member
+   look slow to all others. A failure counts for both.
+3. Whoever was never measured is tried; while that is under way, it stands behind everybody who was
    (Finagle's rule), so that not all of a crowd find out together.
-3. Behind the one chosen come the others by what is expected of them, those that are not up last.
+4. Behind the one chosen come the others by what is expected of them, those that are not up last.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from understudy.core.policies.base import AnyCandidate, Candidate, Indifferent
 
 if TYPE_CHECKING:
     from understudy.core.demand import Demand
-    from understudy.core.settings import PoolSettings
+    from understudy.core.load import Load
 
 
 class Fastest(Indifferent):
@@ -36,8 +38,7 @@ class Fastest(Indifferent):
         return "<Fastest>"
 
     def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
-        settings = demand.settings
-        costs = [_cost(candidate, now, settings) for candidate in candidates]
+        costs = [_cost(candidate, now, demand) for candidate in candidates]
         order = sorted(range(len(costs)), key=costs.__getitem__)
         farthest = min(NEAR * costs[order[0]], _FARTHEST)
         near = len(order)
@@ -48,13 +49,14 @@ class Fastest(Indifferent):
         return [candidates[position] for position in order]
 
     def began(self, candidate: Candidate, now: float, seconds: float, demand: Demand) -> None:
-        candidate.load.began(now, seconds)
+        _load(candidate, stream=demand.stream).began(now, seconds)
 
     def failed(self, candidate: Candidate, now: float, seconds: float, longest: float) -> None:
-        candidate.load.failed(now, seconds, longest)
+        for load in (candidate.load, candidate.whole_load):
+            load.failed(now, seconds, longest)
 
-    def gave_up(self, candidate: Candidate, now: float, seconds: float) -> None:
-        candidate.load.gave_up(now, seconds)
+    def gave_up(self, candidate: Candidate, now: float, seconds: float, *, stream: bool) -> None:
+        _load(candidate, stream=stream).gave_up(now, seconds)
 
 
 NEAR = 2.0
@@ -63,11 +65,17 @@ _FARTHEST = 1e8  # of those that are up and have a share
 _STANDING_IN = 1e9
 
 
-def _cost(candidate: Candidate, now: float, settings: PoolSettings) -> float:
-    share = candidate.share_if_up(now, settings)
+def _load(candidate: Candidate, *, stream: bool) -> Load:
+    """Rule 2."""
+    return candidate.load if stream else candidate.whole_load
+
+
+def _cost(candidate: Candidate, now: float, demand: Demand) -> float:
+    share = candidate.share_if_up(now, demand.settings)
     if not share:
         return inf if share is None else _STANDING_IN
-    load, asked = candidate.load, candidate.metrics.in_flight
+    load = candidate.load if demand.stream else candidate.whole_load
+    asked = candidate.metrics.in_flight
     if load.at is None:
         return _UNDER_TRIAL + asked if asked else 0.0
     return load.seconds(now) * (asked + 1) / share
