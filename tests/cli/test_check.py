@@ -179,6 +179,37 @@ def test_what_is_unwise_is_a_warning_and_no_mistake(home: Home, run: Run) -> Non
     assert err.count("warning: ") == err.count("\n") == 1
 
 
+SEEM = "a, b seem to be one model: with the same model-identity each could go on with streams that another "
+
+
+@pytest.mark.parametrize(
+    ("models", "identities", "pool", "is_told"),
+    [
+        (("gpt-4o", "openai/gpt-4o"), (None, None), {}, True),
+        (("gpt-4o", "openai/gpt-4o"), ("gpt-4o", None), {}, True),
+        (("gpt-4o", "openai/gpt-4o"), ("gpt-4o", "gpt-4o"), {}, False),
+        (("gpt-4o", "openai/gpt-4o"), ("mine", "theirs"), {}, False),
+        (("gpt-4o", "gpt-4o"), (None, "gpt-4o"), {}, False),
+        (("gpt-4o", "gpt-4o-mini"), (None, None), {}, False),
+        (("gpt-4o", "openai/gpt-4o"), (None, None), {"stream_recovery": "any"}, False),
+    ],
+)
+def test_members_of_one_model_that_could_go_on_with_each_others_streams(
+    models: tuple[str, str],
+    identities: tuple[str | None, str | None],
+    pool: dict[str, str],
+    is_told: bool,
+    home: Home,
+    report: Any,
+) -> None:
+    for name, model, identity in zip("ab", models, identities, strict=True):
+        settings = {} if identity is None else {"model-identity": identity}
+        home.backend(name, "http://localhost:1/v1", model=model, **settings)
+    home.pool("pair", "a", "b", "a", "nobody", **pool)
+    warnings = report("pair")["warnings"]
+    assert [warning.startswith(SEEM) for warning in warnings] == [True] * is_told
+
+
 def test_a_member_listed_twice_has_two_places_and_its_mistakes_once(home: Home, report: Any) -> None:
     home.save("torn", "{")
     home.backend("one", "http://localhost:1/v1", timeout_ms=5)

@@ -3,18 +3,22 @@
 1. Every mistake is found, not only the first: those of the profile, and those of each member, also when
    the profile itself is wrong as long as its list of members can be read.
 2. A key is looked for and never shown; only where it comes from is said.
+3. Members that seem to be one model, and can't go on with each other's broken streams because nobody has said
+   so, are told of: the names go by the table of models, which may be wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from understudy.config.checks import KEY_SETTINGS
 from understudy.config.document import read_document
 from understudy.config.files import read_text
+from understudy.config.models import plain
 from understudy.config.pool import MemberSlot, make_pool
 from understudy.config.profile import LoadBalancerProfile, Profile, StandardProfile
 from understudy.config.profile_file import to_document
@@ -137,8 +141,31 @@ def _load_balancer(
 ) -> Inspection:
     members = tuple(_member(name, store, profile.path, environ) for name in profile.members)
     concerns = [warning for member in members if member.profile for warning in member.profile.warnings]
-    warnings = tuple(dict.fromkeys([*profile.warnings, *concerns]))
+    warnings = tuple(dict.fromkeys([*profile.warnings, *concerns, *_strangers(profile, members)]))
     return Inspection(profile.name, profile, _numbered(members), warnings=warnings)
+
+
+def _strangers(profile: LoadBalancerProfile, members: Sequence[MemberReport]) -> Iterator[str]:
+    """Rule 3."""
+    if Layers(profile=profile.settings).value("stream_recovery") != "same_model":
+        return
+    alike: dict[str, list[StandardProfile]] = {}
+    for member in members:
+        if member.profile is not None:
+            alike.setdefault(plain(member.profile.model), []).append(member.profile)
+    for profiles in alike.values():
+        if any(_are_strangers(*pair) for pair in combinations(profiles, 2)):
+            names = ", ".join(dict.fromkeys(one.name for one in profiles))
+            yield (
+                f"{names} seem to be one model: with the same model-identity each could go on with streams "
+                "that another one broke off"
+            )
+
+
+def _are_strangers(one: StandardProfile, other: StandardProfile) -> bool:
+    """Do they have two names, and not both of them a word about what they are?"""
+    said = [profile.settings.get("model-identity") for profile in (one, other)]
+    return one.model != other.model and None in said
 
 
 def _member(name: str, store: ProfileStore, beside: Path | None, environ: Mapping[str, str]) -> MemberReport:
