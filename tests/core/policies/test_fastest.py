@@ -70,6 +70,22 @@ def test_whole_answers_are_told_from_streams() -> None:
     assert order(Fastest(), cast, demand(stream=False)) == "ba"
 
 
+def test_a_whole_answer_comes_no_sooner_than_a_stream_begins() -> None:
+    cast, whole = measured("ab", 6.0, 0.5), demand(stream=False)
+    assert order(Fastest(), cast, whole) == "ba", "nothing else is known yet"
+    for candidate in cast:
+        Fastest().began(candidate, NOW, 4.0 if candidate is cast[0] else 5.0, whole)
+    assert order(Fastest(), cast, whole) == "ba"
+    assert order(Fastest(), measured("ab", 0.5, 0.6) + members("xxc")[2:], whole)[0] == "c", "as ever"
+
+
+def test_who_has_given_whole_answers_alone_is_tried_for_a_stream() -> None:
+    cast = measured("ab", 0.5, 0.6) + members("xxc")[2:]
+    Fastest().began(cast[2], NOW, 9.0, demand(stream=False))
+    assert order(Fastest(), cast, demand())[0] == "c"
+    assert order(Fastest(), cast, demand(stream=False)) == "abc"
+
+
 def test_a_failure_counts_for_both() -> None:
     policy, cast = Fastest(), measured("ab", 0.3, 0.5)
     for candidate in cast:

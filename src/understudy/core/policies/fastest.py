@@ -9,7 +9,7 @@ news at once (`core.load`), times the attempts in flight with this one, over the
    soonest. Among few members the second best would be drawn often, however far behind it is: of three, for a
    third of all requests. It gets its next chance when what is known against it has decayed so far.
 2. Streams are told from whole answers, which take several times as long: one of these would make its member
-   look slow to all others. A failure counts for both.
+   look slow to all others. They do not come sooner than streams begin. A failure counts for both.
 3. Whoever was never measured is tried; while that is under way, it stands behind everybody who was
    (Finagle's rule), so that not all of a crowd find out together.
 4. Behind the one chosen come the others by what is expected of them, those that are not up last.
@@ -74,11 +74,13 @@ def _cost(candidate: Candidate, now: float, demand: Demand) -> float:
     share = candidate.share_if_up(now, demand.settings)
     if not share:
         return inf if share is None else _STANDING_IN
-    load = candidate.load if demand.stream else candidate.whole_load
-    asked = candidate.metrics.in_flight
-    if load.at is None:
+    load, asked = candidate.load, candidate.metrics.in_flight
+    if load.at is None and (demand.stream or candidate.whole_load.at is None):
         return _UNDER_TRIAL + asked if asked else 0.0
-    return load.seconds(now) * (asked + 1) / share
+    seconds = load.seconds(now)
+    if not demand.stream:
+        seconds = max(seconds, candidate.whole_load.seconds(now))
+    return seconds * (asked + 1) / share
 
 
 def _sooner_of_two(near: int, demand: Demand) -> int:
