@@ -68,10 +68,16 @@ class TestWhen:
         set_up = stage()
         assert late_at(begun(set_up)) == set_up.now + 2.0
 
-    def test_a_unary_call_never(self) -> None:
-        walk = stage().begin(stream=False)
+    def test_whoever_wants_a_whole_answer_never_unless_it_is_a_probe(self) -> None:
+        set_up = stage()
+        walk = set_up.begin(stream=False)
         walk.asks("a")
         assert late_at(walk) is None
+        set_up.open("a")
+        set_up.advance(31)
+        walk = set_up.begin(stream=False)
+        walk.asks("a")
+        assert late_at(walk) == set_up.now
 
     def test_one_that_goes_on_with_an_answer_never(self) -> None:
         set_up = stage(recovery={"scope": "any"})
@@ -243,6 +249,27 @@ class TestSilence:
             raced(set_up, won_in=0.1)
         set_up.advance(30)
         assert grants(begun(set_up)) == pytest.approx(FAR * 0.1)
+
+    def test_a_trial_may_be_a_whole_answer_and_ends_the_row_whenever_that_comes(self) -> None:
+        set_up = stage(budget=10.0)
+        silenced(set_up)
+        set_up.advance(30)
+        trial = set_up.begin(stream=False)
+        trial.asks("a")
+        assert grants(trial) == 2.0
+        set_up.begin(stream=False).asks("b")
+        set_up.advance(20)
+        trial.answers()
+        assert set_up.member("a").health.silence.lost == 0
+        begun(set_up, "a")
+
+    def test_a_whole_answer_that_was_no_trial_ends_nothing(self) -> None:
+        set_up = stage(budget=10.0)
+        whole = set_up.begin(stream=False)
+        whole.asks("a")
+        raced(set_up)
+        whole.answers()
+        assert set_up.member("a").health.silence.lost == 1
 
     def test_a_trial_that_is_lost_begins_the_time_anew(self) -> None:
         set_up = stage(budget=10.0)

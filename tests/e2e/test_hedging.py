@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 from tests.e2e.theatre import left_within_a_second, theatre
 from understudy.errors import AttemptEntry
 from understudy.faults import TEXT
@@ -60,7 +62,8 @@ async def test_if_both_fail_the_walk_goes_on() -> None:
         assert len(show.attempts) >= 3
 
 
-async def test_a_user_never_pays_for_a_probe() -> None:
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_user_never_pays_for_a_probe(stream: bool) -> None:
     async with theatre(
         "3x 500; delay 3s",
         circuit_breaker_recovery_timeout_ms=100,
@@ -71,9 +74,30 @@ async def test_a_user_never_pays_for_a_probe() -> None:
             assert (await house.play()).backend == "second"
         await asyncio.sleep(0.15)
         began = time.monotonic()
-        show = await house.play()
+        show = await house.play(stream=stream)
         assert time.monotonic() - began < 1
         assert show.attempts == [("lead", "cancelled"), ("second", "success")]
+        assert (show.error, show.text) == (None, TEXT)
+        assert house.stats().circuit_breaker.state == "half-open"
+        house.lead.set_script("fine")
+        house.second.set_script("delay 3s")
+        show = await house.play(stream=stream)
+        assert (show.text, show.backend) == (TEXT, "lead")
+        assert house.stats().circuit_breaker.state == "closed"
+
+
+async def test_a_trial_is_beside_another_one_also_where_nothing_is_streamed() -> None:
+    async with theatre("silence", circuit_breaker_recovery_timeout_ms=200, **HEDGED) as house:
+        for _ in range(3):
+            await house.play()
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        show = await house.play(stream=False)
+        assert time.monotonic() - began < 1
+        assert (show.text, show.attempts) == (TEXT, [("lead", "cancelled"), ("second", "success")])
+        house.lead.set_script("fine")
+        await asyncio.sleep(0.3)
+        assert [(await house.play(stream=False)).backend for _ in range(2)] == ["lead", "lead"]
 
 
 async def test_a_first_that_says_nothing_is_asked_last_after_three_lost_races() -> None:

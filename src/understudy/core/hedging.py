@@ -1,9 +1,10 @@
-"""A second attempt besides a stream's only one, while that says nothing.
+"""A second attempt besides the only one, while that says nothing.
 
 1. Once per request: after `hedge` says so, a fixed time or a percentile of the member's own first contents,
    of which `ENOUGH_TO_BE_LATE` must be known, else of all members' together. Those of streams alone: whole
    answers take several times as long. Since the start: by its latest alone, a member that has become slower
-   would soon not be late any more. Never for an attempt that goes on with a broken answer.
+   would soon not be late any more. Never for an attempt that goes on with a broken answer, nor for one whose
+   answer is not streamed, unless it is a probe or a trial (2): nobody knows when such an answer is late.
 2. Within the pool's budget for it (`core.budget`), the request's attempts and its deadline. The hedge of a
    probe, or of a trial of a member that has been silent (`core.silence`), is made at once, whatever the
    budget; after a start that such a member needs to be heard, if it has lost races before.
@@ -37,7 +38,7 @@ ENOUGH_TO_BE_LATE = 20
 def late_at(attempt: Attempt, pool: Pool, now: float) -> float | None:
     """When the attempt is late, if it has said nothing until then; None: never (rules 1 and 2)."""
     settings = pool.settings.hedge
-    if not settings.is_on or not attempt.stream or attempt.way is not None:
+    if not settings.is_on or attempt.way is not None or not (attempt.stream or _is_in_doubt(attempt)):
         return None
     after = settings.after if settings.percentile is None else _usual(attempt, settings.percentile, pool)
     if _is_in_doubt(attempt):

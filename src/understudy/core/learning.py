@@ -50,7 +50,7 @@ def began(attempt: Attempt, seconds: float, bucket: int, pool: Pool, now: float,
     member, health = attempt.member, attempt.member.health
     pool.policy.began(member, now, seconds, demand)
     if health.silence.lost:
-        health.silence.spoke(seconds)
+        _heard(attempt, seconds)
     if attempt.permit.closed_into is not None:
         health.slow_start = _slow_start(pool, now)
     elif health.slow_start is not None:
@@ -93,6 +93,15 @@ def room_used(
     used = ceiling.settle(attempt.member, reserved, outcome, tokens, now)
     if attempt.room is not None and pool.fleet is not None:
         _tell(attempt, attempt.room, used, pool.fleet)
+
+
+def _heard(attempt: Attempt, seconds: float) -> None:
+    """Who has lost races has said something, whenever it began to."""
+    silence = attempt.member.health.silence
+    if attempt.stream:
+        silence.spoke(seconds)
+    elif attempt.is_trial:
+        silence.forget()
 
 
 def lost_race(late: Attempt, won_in: float, pool: Pool, now: float) -> bool:

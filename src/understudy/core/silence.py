@@ -11,7 +11,8 @@ enough to blame it. So it is put behind the others, and its circuit knows nothin
    anew.
 4. A first content *in time* ends the row: one that took no more than `FAR` times what the winner of the last
    lost race took. A member that is merely slower than the others answers in time, however early its callers
-   lose patience; one that says something after all, but far behind its peers, does not.
+   lose patience; one that says something after all, but far behind its peers, does not. A trial that is not
+   streamed ends it with its answer, whenever that comes.
 5. While a row lasts, a probe and a trial have a start of no more than that, whatever callers usually grant.
 """
 

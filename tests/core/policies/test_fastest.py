@@ -83,13 +83,18 @@ def test_who_has_given_whole_answers_alone_is_tried_for_a_stream() -> None:
     cast = measured("ab", 0.5, 0.6) + members("xxc")[2:]
     Fastest().began(cast[2], NOW, 9.0, demand(stream=False))
     assert order(Fastest(), cast, demand())[0] == "c"
+    busy(cast[2], 1)
+    assert order(Fastest(), cast, demand()) == "abc", "by one at a time"
     assert order(Fastest(), cast, demand(stream=False)) == "abc"
+    cold = members("ab")
+    busy(cold[0], 1)
+    assert order(Fastest(), cold, demand(stream=False)) == "ba"
 
 
 def test_a_failure_counts_for_both() -> None:
     policy, cast = Fastest(), measured("ab", 0.3, 0.5)
-    for candidate in cast:
-        policy.began(candidate, NOW, 0.3, demand(stream=False))
+    for candidate, took in zip(cast, (4.0, 5.0), strict=True):
+        policy.began(candidate, NOW, took, demand(stream=False))
     policy.failed(cast[0], NOW, 0.001, 60.0)
     assert order(policy, cast, demand()) == order(policy, cast, demand(stream=False)) == "ba"
 
