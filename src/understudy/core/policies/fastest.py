@@ -26,6 +26,7 @@ from understudy.core.policies.base import AnyCandidate, Candidate, Indifferent
 if TYPE_CHECKING:
     from understudy.core.demand import Demand
     from understudy.core.load import Load
+    from understudy.core.settings import PoolSettings
 
 
 class Fastest(Indifferent):
@@ -38,7 +39,8 @@ class Fastest(Indifferent):
         return "<Fastest>"
 
     def rank(self, candidates: Sequence[AnyCandidate], now: float, demand: Demand) -> Sequence[AnyCandidate]:
-        costs = [_cost(candidate, now, demand) for candidate in candidates]
+        settings, stream = demand.settings, demand.stream
+        costs = [_cost(candidate, now, settings, stream=stream) for candidate in candidates]
         order = sorted(range(len(costs)), key=costs.__getitem__)
         farthest = min(NEAR * costs[order[0]], _FARTHEST)
         near = len(order)
@@ -70,15 +72,17 @@ def _load(candidate: Candidate, *, stream: bool) -> Load:
     return candidate.load if stream else candidate.whole_load
 
 
-def _cost(candidate: Candidate, now: float, demand: Demand) -> float:
-    share = candidate.share_if_up(now, demand.settings)
+def _cost(candidate: Candidate, now: float, settings: PoolSettings, *, stream: bool) -> float:
+    share = candidate.share_if_up(now, settings)
     if not share:
         return inf if share is None else _STANDING_IN
-    load, asked = candidate.load, candidate.metrics.in_flight
-    if load.at is None and (demand.stream or candidate.whole_load.at is None):
+    load, asked, says_it_all = candidate.load, candidate.metrics.in_flight, stream
+    if load.at is None and not stream:
+        load, says_it_all = candidate.whole_load, True
+    if load.at is None:
         return _UNDER_TRIAL + asked if asked else 0.0
     seconds = load.seconds(now)
-    if not demand.stream:
+    if not says_it_all:
         seconds = max(seconds, candidate.whole_load.seconds(now))
     return seconds * (asked + 1) / share
 
