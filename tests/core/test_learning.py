@@ -250,28 +250,23 @@ class TestPolicy:
         assert load.seconds(house.now) == 6.0
 
     def test_whole_answers_are_told_from_streams(self) -> None:
+        house = Stage("a", "fastest", count=1)
+        member = house.member("a")
+        for seconds, ends in ((5.0, "answers"), (9.0, "is_abandoned")):
+            walk = house.begin(stream=False)
+            walk.asks("a")
+            house.advance(seconds)
+            getattr(walk, ends)()
+            assert member.whole_load.seconds(house.now) == seconds
+            assert member.load.is_cold
+
+    def test_each_kind_of_request_is_ranked_by_its_own(self) -> None:
         house = Stage("ab", "fastest", count=1)
-        whole = house.member("a").health.whole_load
-        walk = house.begin(stream=False)
-        walk.asks("a")
-        house.advance(5.0)
-        walk.answers()
-        walk = house.begin(stream=False)
-        walk.asks("b")
-        house.advance(0.1)
-        walk.answers()
+        for name, streams, whole in (("a", 0.3, 9.0), ("b", 0.5, 4.0)):
+            house.member(name).load.began(house.now, streams)
+            house.member(name).whole_load.began(house.now, whole)
         house.begin().asks("a")
-        assert house.member("a").load.is_cold
-        walk = house.begin(stream=False)
-        walk.asks("b")
-        house.advance(9.0)
-        walk.is_abandoned()
-        walk = house.begin(stream=False)
-        walk.asks("a")
-        house.advance(9.0)
-        walk.is_abandoned()
-        assert whole.seconds(house.now) == 9.0
-        assert house.member("a").load.is_cold
+        house.begin(stream=False).asks("b")
 
     def test_what_is_not_the_backends_fault_is_not_held_against_it(self) -> None:
         house = Stage("a", "fastest", count=1)

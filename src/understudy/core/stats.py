@@ -124,11 +124,10 @@ class BackendStats:
     """One member. Rates are tokens per minute, times milliseconds, `success_rate` a fraction.
 
     `load_ms` is the expected time to the first content, under policy fastest: of streams, or to the whole
-    answer where there were none; `patience_ms` how long it is
-    waited for, by the largest prompt in tokens, where the clock is adaptive; `exhausted_ms` how long its
-    provider's limit is used up. Of its attempts, `recovered` went on with an answer that had broken off,
-    `hedged` were made beside a late one, `lost` were slower than another, `broken` failed after their first
-    content.
+    answer where there were none; `patience_ms` how long it is waited for, by the largest prompt in tokens,
+    where the clock is adaptive; `exhausted_ms` how long its provider's limit is used up. Of its attempts,
+    `recovered` went on with an answer that had broken off, `hedged` were made beside a late one, `lost` were
+    slower than another, `broken` failed after their first content.
     """
 
     name: str
